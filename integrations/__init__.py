@@ -1,0 +1,1 @@
+"""Hosts: one file or folder each, installed as `seal_agent.integrations.*`. Importing this package imports no host."""

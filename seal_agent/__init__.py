@@ -1,0 +1,41 @@
+"""seal-agent: a memory for agents that remembers by day and learns by night.
+
+The public names, loaded on first use: `import seal_agent` itself costs no torch, peft, transformers, chromadb or langchain.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from seal_agent.config import Settings
+    from seal_agent.errors import SealAgentError
+    from seal_agent.memory import Memory, Scope
+    from seal_agent.types import Answer, Context, CyclePlan, CycleReport, Episode, Fact, Hit, ScopeId, Trace, Turn
+
+__all__ = [
+    "Answer",
+    "Context",
+    "CyclePlan",
+    "CycleReport",
+    "Episode",
+    "Fact",
+    "Hit",
+    "Memory",
+    "Scope",
+    "ScopeId",
+    "SealAgentError",
+    "Settings",
+    "Trace",
+    "Turn",
+    "__version__",
+]
+
+_HOMES = {"Memory": "memory", "Scope": "memory", "Settings": "config", "SealAgentError": "errors"}
+
+
+def __getattr__(name: str) -> Any:  # Any: the type of a lazily loaded name is given by the block above
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'types')}"), name)

@@ -1,0 +1,1 @@
+"""Adapter artefacts on disk: publish, verify before load."""

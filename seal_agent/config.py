@@ -1,0 +1,139 @@
+"""All knobs, one frozen section per room, each default written once.
+
+Values come, later ones winning, from the defaults here, `seal.toml` in the brain directory, `SEAL_*` environment variables
+(`SEAL_TRAINING__RANK=8`) and what the caller passes. Unknown keys are refused: a misspelt threshold must not be a missing one.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from seal_agent.errors import SettingsError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """One room's knobs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(Section):
+    """The agent's model: `models/`."""
+
+    id: str = Field("smollm2-135m-instruct", description="Hub id, local folder, or the embedded smollm2-135m-instruct.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 where the processor multiplies it natively, else float32."
+    )
+    threads: int = Field(0, ge=0, description="CPU threads; 0 leaves torch's choice.")
+    batch_tokens: Count = Field(4096, description="Most tokens (padding included) in one forward pass of generation or scoring.")
+    system_prompt: str = Field("You are a helpful assistant.", description="System message of answers and of study material alike.")
+    max_answer_tokens: Count = Field(64, description="Longest answer of `ask`, in tokens.")
+
+
+class RetrievalSettings(Section):
+    """Search and context: `retrieval/`."""
+
+    embedder: str = Field("all-minilm-l6-v2", description="Hub id, local folder, or the embedded all-minilm-l6-v2.")
+    k: Count = Field(8, description="Hits that a search returns.")
+    dense_weight: float = Field(0.5, ge=0.0, description="Weight of the vector score in the fused score.")
+    lexical_weight: float = Field(1.0, ge=0.0, description="Weight of the BM25 score in the fused score.")
+    context_tokens: Count = Field(600, description="Default token budget of `context`.")
+    exact_scan_below: int = Field(2000, ge=0, description="Scopes with fewer vectors are scanned exactly; Chroma serves the others.")
+
+
+class FactSettings(Section):
+    """What becomes a fact: `consolidation/facts.py`."""
+
+    min_score: float = Field(0.0, description="Least durability score of a sentence; higher keeps less.")
+    max_per_episode: Count = Field(20, description="Most facts drawn from one episode.")
+    duplicate_similarity: Share = Field(0.92, description="Cosine at and above which two facts say the same.")
+    correction_similarity: Share = Field(0.45, description="Least cosine between a correction and the fact it supersedes.")
+
+
+class SelfEditSettings(Section):
+    """Study material: `consolidation/self_edit.py`."""
+
+    questions_per_fact: int = Field(10, ge=0, description="Questions that the writer is asked for, per fact and prompt of the portfolio.")
+    max_documents_per_fact: Count = Field(16, description="Most items kept per fact; each answer should occur in 8 to 10.")
+    min_documents_per_fact: Count = Field(4, description="A fact with fewer items is not trained on.")
+    held_out_per_fact: Count = Field(2, description="Questions kept out of training to judge by.")
+    temperature: Positive = Field(0.9, description="Sampling temperature of the writer.")
+
+
+class TrainingSettings(Section):
+    """The inner loop's optimiser: `trainers/`."""
+
+    rank: Count = Field(16, description="LoRA rank.")
+    alpha: Count = Field(32, description="LoRA alpha; the update is scaled by alpha / rank.")
+    learning_rate: Positive = Field(1e-3, description="Peak learning rate of AdamW.")
+    max_passes: Count = Field(10, description="Most passes over the material.")
+    batch_size: Count = Field(8, description="Examples per optimiser step.")
+    anchor_share: Share = Field(0.33, description="Share of anchors among the examples.")
+    target_loss: Annotated[float, Field(ge=0.0)] = Field(
+        0.15, description="Stop once the held-out paraphrases' median loss per token is below, in nats."
+    )
+    max_minutes: Positive = Field(60.0, description="Wall-clock limit of one training run.")
+    seed: int = Field(0, ge=0, description="Seed of everything random in a cycle.")
+
+
+class GateSettings(Section):
+    """Thresholds of promotion: `consolidation/gate.py`."""
+
+    min_gain: Share = Field(0.2, description="Least rise of held-out recall over the base.")
+    max_general_drop: Share = Field(0.05, description="Most that accuracy on general questions may fall below the base.")
+    max_retention_drop: Share = Field(0.05, description="Most that recall of earlier facts may fall below the live adapter.")
+    max_perplexity_ratio: Positive = Field(1.10, description="Most that perplexity on general text may rise over the base, as a factor.")
+    scale_steps: int = Field(5, ge=0, description="Bisection steps that scale a drifting candidate down before it is rejected.")
+    min_scale: Share = Field(0.1, description="Least scale tried.")
+
+
+class Settings(BaseSettings):
+    """Everything, by section."""
+
+    model_config = SettingsConfigDict(env_prefix="SEAL_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    model: ModelSettings = ModelSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    facts: FactSettings = FactSettings()
+    self_edit: SelfEditSettings = SelfEditSettings()
+    training: TrainingSettings = TrainingSettings()
+    gate: GateSettings = GateSettings()
+
+    @classmethod
+    def load(cls, toml: Path | None = None, **overrides: dict[str, Any]) -> "Settings":
+        """Read the file (absent is fine) and the environment; raise `SettingsError` naming the key that is wrong."""
+
+        class FromFile(cls):  # type: ignore[valid-type,misc]  # pydantic-settings takes the file's path from the class alone
+            @classmethod
+            def settings_customise_sources(
+                cls,
+                settings_cls: type[BaseSettings],
+                init_settings: PydanticBaseSettingsSource,
+                env_settings: PydanticBaseSettingsSource,
+                **_: Any,
+            ) -> tuple[PydanticBaseSettingsSource, ...]:
+                sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+                return (*sources, TomlConfigSettingsSource(settings_cls, toml)) if toml and toml.exists() else sources
+
+        try:
+            loaded = FromFile(**overrides)
+        except (ValidationError, ValueError) as error:
+            raise SettingsError(explain(error, toml)) from error
+        return Settings.model_construct(**{name: getattr(loaded, name) for name in cls.model_fields})
+
+
+def explain(error: ValueError, toml: Path | None) -> str:
+    """One line per wrong key, in the words of the person who wrote it."""
+    where = f"{toml} or SEAL_* variables" if toml else "SEAL_* variables or arguments"
+    if not isinstance(error, ValidationError):
+        return f"{where}: {error}"
+    return (
+        "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} (got {item['input']!r})" for item in error.errors())
+        + f". Check {where}."
+    )

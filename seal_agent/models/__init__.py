@@ -1,0 +1,1 @@
+"""Implementations of the `Model` protocol, and where weights come from."""

@@ -1,0 +1,99 @@
+"""What can be replaced: the model, the trainer, the embedder and the grader, each of at most six methods.
+
+The contracts here are held by one contract suite each (`tests/contracts/`), run over every implementation including the fakes of
+`seal_agent.testing`.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from seal_agent.types import Example, Generation, Graded, ProgressCallback, Question, TrainingResult, Turn
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Model(Protocol):
+    """A causal language model that serves its base and any number of adapters.
+
+    Adapters are named once and never change; calls for different adapters may run in different threads at the same time.
+    `adapter=None` is the untouched base.
+    """
+
+    @property
+    def id(self) -> str:
+        """What the weights are: same id, same answers."""
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[Turn]],
+        *,
+        adapter: str | None = None,
+        max_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Generation]:
+        """Answer each prompt, in order. Temperature 0 is greedy and bit-reproducible whatever the batch; raise `GenerationError`."""
+
+    def score(self, items: Sequence[tuple[Sequence[Turn], str]], *, adapter: str | None = None) -> list[list[float]]:
+        """Return the log-probability of each token of each answer given its prompt; an empty prompt scores the raw text."""
+
+    def load_adapter(self, name: str, path: Path) -> None:
+        """Make an adapter answerable under `name`. Idempotent for the same path; raise `IntegrityError` for files that don't fit."""
+
+    def unload_adapter(self, name: str) -> None:
+        """Free an adapter. Requests that run with it end normally; unknown names are ignored."""
+
+    def count_tokens(self, text: str) -> int:
+        """Number of tokens of `text` without special tokens."""
+
+    def close(self) -> None:
+        """Free the weights. Idempotent; every later call raises `GenerationError`."""
+
+
+class Trainer(Protocol):
+    """Trains one adapter from the frozen base. Same examples, settings and seed give the same bytes on a CPU."""
+
+    def train(
+        self,
+        examples: Sequence[Example],
+        *,
+        probes: Sequence[Example],
+        out: Path,
+        seed: int,
+        progress: ProgressCallback,
+        should_stop: Callable[[], bool],
+    ) -> TrainingResult:
+        """Write a PEFT folder to `out` (created, must not exist).
+
+        `probes` are held-out paraphrases whose loss decides when to stop; they are never trained on. Raise `TrainingError` when the
+        loss is not finite or there is nothing to train on, `CycleInterruptedError` once `should_stop()` is true; then `out` is gone.
+        """
+
+    def estimate(self, examples: Sequence[Example]) -> tuple[int, float]:
+        """Return (tokens, seconds) that training on these examples would take at most."""
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def id(self) -> str:
+        """What the vectors are: same id, comparable vectors. Stored beside every vector."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Return float32 of shape [len(texts), dim], finite, each row of length 1; raise `EmbeddingError`."""
+
+
+class Grader(Protocol):
+    """Judges a reply to a question."""
+
+    def grade(self, question: Question, reply: str) -> Graded:
+        """Return the verdict; raise `GradingError` when it can't be told. An error is never a wrong answer."""

@@ -1,0 +1,1 @@
+"""By day: find what is relevant, and make a block for the prompt of it."""
