@@ -1,0 +1,92 @@
+"""Cycles: that a consolidation began, and how it ended, with its report as JSON.
+
+At most one cycle of a scope runs at a time. Deliberately knows nothing of what happens in between (`consolidation/cycle.py`).
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from seal_agent.errors import UnknownRecordError, UsageError
+from seal_agent.ledger.encoding import check_text, decode_optional_time, decode_time, encode_time, scope_columns, scope_of
+from seal_agent.ledger.schema import cycles, facts
+from seal_agent.types import CycleState, ScopeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleRow:
+    """One cycle as the ledger holds it; `report` is JSON text."""
+
+    id: str
+    scope: ScopeId
+    state: CycleState
+    seed: int
+    started_at: datetime
+    ended_at: datetime | None
+    reason: str | None
+    report: str | None
+
+
+def start_cycle(conn: Connection, cycle_id: str, scope: ScopeId, seed: int, at: datetime) -> None:
+    """Raise `UsageError` when the id is used or a cycle of this scope is running."""
+    if not check_text("A cycle's id", cycle_id):
+        raise UsageError("A cycle needs an id.")
+    if conn.execute(select(cycles.c.seq).where(cycles.c.id == cycle_id)).first():
+        raise UsageError(f"Cycle id {cycle_id!r} is taken; each cycle needs an id of its own.")
+    running = select(cycles.c.id).where(cycles.c.scope_key == scope.key, cycles.c.state == "running")
+    other = conn.execute(running).scalar_one_or_none()
+    if other is not None:
+        raise UsageError(f"Cycle {other!r} of {scope.key!r} is still running; wait for its end.")
+    row = {"id": cycle_id, **scope_columns(scope), "state": "running", "seed": seed, "started_at": encode_time(at)}
+    conn.execute(insert(cycles), row)
+
+
+def end_cycle(conn: Connection, cycle_id: str, state: CycleState, reason: str, report_json: str, at: datetime) -> None:
+    """Close a running cycle; raise `UnknownRecordError`, or `UsageError` when it has ended or the report is not JSON."""
+    if state == "running":
+        raise UsageError(f"Cycle {cycle_id!r} can't end as 'running'; say promoted, rejected, skipped or failed.")
+    try:
+        json.loads(report_json)
+    except ValueError as error:
+        raise UsageError(f"The report of cycle {cycle_id!r} is not JSON: {error}.") from error
+    known = conn.execute(select(cycles.c.state).where(cycles.c.id == cycle_id)).scalar_one_or_none()
+    if known is None:
+        raise UnknownRecordError(f"No cycle {cycle_id!r} in the ledger.")
+    if known != "running":
+        raise UsageError(f"Cycle {cycle_id!r} has already ended as {known!r}.")
+    values = {"state": state, "reason": check_text("The reason", reason), "report": report_json, "ended_at": encode_time(at)}
+    conn.execute(update(cycles).where(cycles.c.id == cycle_id).values(**values))
+
+
+def list_cycles(conn: Connection, scope: ScopeId | None) -> list[CycleRow]:
+    """List this exact scope's cycles, or everybody's, in the order they began."""
+    query = select(cycles).order_by(cycles.c.seq)
+    if scope is not None:
+        query = query.where(cycles.c.scope_key == scope.key)
+    return [
+        CycleRow(
+            id=row.id,
+            scope=scope_of(row),
+            state=row.state,
+            seed=row.seed,
+            started_at=decode_time(row.started_at),
+            ended_at=decode_optional_time(row.ended_at),
+            reason=row.reason,
+            report=row.report,
+        )
+        for row in conn.execute(query)
+    ]
+
+
+def fail_running(conn: Connection, at: datetime, reason: str) -> list[str]:
+    """Fail every cycle that is still running and return their ids; facts queued for one wait for the next night again.
+
+    For a process that has just become the ledger's owner: no cycle can then be running, whatever the rows say.
+    """
+    ids = list(conn.execute(select(cycles.c.id).where(cycles.c.state == "running").order_by(cycles.c.seq)).scalars())
+    values = {"state": "failed", "reason": reason, "ended_at": encode_time(at)}
+    conn.execute(update(cycles).where(cycles.c.state == "running").values(**values))
+    conn.execute(update(facts).where(facts.c.state == "queued").values(state="active"))
+    return ids

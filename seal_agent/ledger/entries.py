@@ -1,0 +1,134 @@
+"""Entries: the searchable texts, one per turn and one per fact that is told, with their vectors and the lexical index over them.
+
+The read side serves `retrieval/`; ranking and fusion live there. Deliberately embeds nothing. Entries of superseded and forgotten facts
+are gone, so an index built earlier may name ids that `get_entries` no longer knows: those are not to be shown.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy.typing as npt
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, text, update
+from sqlalchemy.exc import OperationalError
+
+from seal_agent.errors import EmbeddingError, IntegrityError, UnknownRecordError, UsageError
+from seal_agent.ledger.encoding import Columns, Vectors, batches, decode_time, decode_vector, decode_vectors, encode_vector, hash_text
+from seal_agent.ledger.schema import entries
+from seal_agent.types import Role
+
+# FTS5 has no SQLAlchemy construct; on another database this one statement is to be replaced.
+_MATCH = text(
+    """SELECT e.id AS id, -bm25(entries_fts) AS score FROM entries_fts JOIN entries AS e ON e.seq = entries_fts.rowid
+    WHERE entries_fts MATCH :query AND e.scope_key IN :scope_keys ORDER BY bm25(entries_fts), e.seq LIMIT :limit"""
+).bindparams(bindparam("scope_keys", expanding=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One searchable text. A turn has `episode_id`, `turn` and `role`; a fact has `fact_id`."""
+
+    seq: int
+    id: str
+    kind: str
+    scope_key: str
+    episode_id: str | None
+    turn: int | None
+    fact_id: str | None
+    role: Role | None
+    at: datetime
+    text: str
+
+
+def embedding_columns(vector: npt.ArrayLike | None, embedder_id: str | None) -> Columns:
+    """The two columns that go together; raise `EmbeddingError` for a vector that nobody made."""
+    if vector is None:
+        return {"embedder": None, "vector": None}
+    if not embedder_id:
+        raise EmbeddingError("A vector without an embedder id can't be compared with any other; pass embedder_id.")
+    return {"embedder": embedder_id, "vector": encode_vector(vector)}
+
+
+def add_entries(conn: Connection, rows: Sequence[Columns]) -> None:
+    """Insert prepared rows; for the modules of the ledger only. Raise `UsageError` for an id that is taken."""
+    for row in rows:
+        _check_length(conn, row["embedder"], row["vector"])
+        if conn.execute(select(entries.c.seq).where(entries.c.id == row["id"])).first():
+            raise UsageError(f"Entry id {row['id']!r} is taken: fact ids and episode ids followed by :position must differ.")
+        conn.execute(insert(entries), row)
+
+
+def _check_length(conn: Connection, embedder: object, vector: object) -> None:
+    if not isinstance(vector, bytes):
+        return
+    stored = conn.execute(select(func.length(entries.c.vector)).where(entries.c.embedder == embedder).limit(1)).scalar_one_or_none()
+    if stored is not None and stored != len(vector):
+        raise EmbeddingError(f"{embedder!r} gave a vector of {len(vector) // 4} numbers where it gave {stored // 4} before; name it anew.")
+
+
+def scan_vectors(conn: Connection, scope_keys: Sequence[str], embedder_id: str) -> tuple[list[str], Vectors]:
+    """Return entry ids and their vectors [n, dim] of these exact scopes, in recorded order; [0, 0] when there are none."""
+    query = select(entries.c.id, entries.c.vector).where(entries.c.embedder == embedder_id, entries.c.scope_key.in_(scope_keys))
+    rows = conn.execute(query.order_by(entries.c.seq)).all()
+    return [row[0] for row in rows], decode_vectors([row[1] for row in rows], repr(embedder_id))
+
+
+def count_vectors(conn: Connection, scope_keys: Sequence[str], embedder_id: str) -> int:
+    """Count what `scan_vectors` would return."""
+    query = select(func.count()).where(entries.c.embedder == embedder_id, entries.c.scope_key.in_(scope_keys))
+    return int(conn.execute(query).scalar_one())
+
+
+def match_text(conn: Connection, query_fts: str, scope_keys: Sequence[str], limit: int) -> list[tuple[str, float]]:
+    """Return (entry id, BM25 score), best first, higher better, for an FTS5 query; raise `UsageError` when it is malformed.
+
+    Rows of other scopes are never returned, but word frequencies are counted over the whole ledger.
+    """
+    if not scope_keys or not query_fts.strip():
+        return []
+    try:
+        rows = conn.execute(_MATCH, {"query": query_fts, "scope_keys": list(scope_keys), "limit": limit}).all()
+    except OperationalError as error:
+        # A damaged file has a code of its own; FTS5 reports what it can't parse under the general one.
+        if getattr(error.orig, "sqlite_errorname", "") != "SQLITE_ERROR":
+            raise
+        raise UsageError(f"{query_fts!r} is not an FTS5 query ({error.orig}); put each word in double quotes.") from error
+    return [(row.id, row.score) for row in rows]
+
+
+def get_entries(conn: Connection, ids: Sequence[str]) -> dict[str, Entry]:
+    """Return the entries that exist, by id; raise `IntegrityError` when a text is not what was recorded."""
+    found: dict[str, Entry] = {}
+    columns = [entries.c[name] for name in ("seq", "id", "kind", "scope_key", "episode_id", "turn", "fact_id", "role", "text")]
+    for batch in batches(list(dict.fromkeys(ids))):
+        for row in conn.execute(select(*columns, entries.c.at, entries.c.sha256).where(entries.c.id.in_(batch))):
+            if hash_text(row.text) != row.sha256:
+                raise IntegrityError(f"Entry {row.id!r} is not what was recorded; restore a backup, or forget it.")
+            found[row.id] = Entry(at=decode_time(row.at), **{column.name: getattr(row, column.name) for column in columns})
+    return found
+
+
+def vectors_after(conn: Connection, seq: int, limit: int, embedder_id: str) -> list[tuple[int, str, str, Vectors]]:
+    """Return the next (seq, id, scope key, vector) after a watermark, in order.
+
+    Entries that got their vector later keep their old seq: fill `missing_vectors` before projecting past them.
+    """
+    columns = (entries.c.seq, entries.c.id, entries.c.scope_key, entries.c.vector)
+    query = select(*columns).where(entries.c.seq > seq, entries.c.embedder == embedder_id).order_by(entries.c.seq).limit(limit)
+    return [(row[0], row[1], row[2], decode_vector(row[3])) for row in conn.execute(query)]
+
+
+def missing_vectors(conn: Connection, embedder_id: str, limit: int) -> list[tuple[str, str]]:
+    """Return (id, text) of entries that this embedder has not embedded, oldest first."""
+    # Two ranges instead of <>: so SQLite reads an index, not every vector.
+    other = or_(entries.c.embedder.is_(None), entries.c.embedder < embedder_id, entries.c.embedder > embedder_id)
+    rows = conn.execute(select(entries.c.id, entries.c.text).where(other).order_by(entries.c.seq).limit(limit))
+    return [(row[0], row[1]) for row in rows]
+
+
+def set_vector(conn: Connection, id: str, embedder_id: str, vector: npt.ArrayLike) -> None:
+    """Replace an entry's vector; raise `UnknownRecordError` when the entry is gone."""
+    columns = embedding_columns(vector, embedder_id)
+    _check_length(conn, columns["embedder"], columns["vector"])
+    if conn.execute(update(entries).where(entries.c.id == id).values(**columns)).rowcount == 0:
+        raise UnknownRecordError(f"No entry {id!r} in the ledger.")

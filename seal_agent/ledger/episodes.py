@@ -1,0 +1,132 @@
+"""Episodes: what was said, append-only. The text of their turns lives in `entries` alone, beside its vectors.
+
+Deliberately judges nothing: what is worth learning is `consolidation/`'s business, what is too large is the caller's.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, union, update
+
+from seal_agent.errors import EmbeddingError, IntegrityError, InvalidTurnError, UnknownRecordError
+from seal_agent.ledger.encoding import (
+    Columns,
+    Vectors,
+    batches,
+    check_episode_text,
+    decode_time,
+    encode_time,
+    hash_episode,
+    hash_text,
+    key_columns,
+    scope_columns,
+    scope_of,
+)
+from seal_agent.ledger.entries import add_entries, embedding_columns
+from seal_agent.ledger.schema import entries, episodes, facts
+from seal_agent.types import Episode, ScopeId, Turn
+
+
+def add_episode(conn: Connection, episode: Episode, vectors: Vectors | None, embedder_id: str | None) -> bool:
+    """Record an episode with one entry per turn; return False when it is there already.
+
+    `vectors` has one row per turn; without, the entries wait in `missing_vectors`. The time is not part of what makes two episodes the
+    same. Raise `InvalidTurnError` when the id is taken by another content or the text can't be stored.
+    """
+    check_episode_text(episode)
+    digest = hash_episode(episode)
+    known = conn.execute(select(episodes.c.sha256).where(episodes.c.id == episode.id)).scalar_one_or_none()
+    if known == digest:
+        return False
+    if known is not None:
+        raise InvalidTurnError(f"Episode id {episode.id!r} is taken by another content; use a new id for a new interaction.")
+    if vectors is not None and len(vectors) != len(episode.turns):
+        raise EmbeddingError(f"Episode {episode.id!r} has {len(episode.turns)} turns but {len(vectors)} vectors; embed each turn once.")
+    row = {"session": episode.session, "at": encode_time(episode.at), "source": episode.source, "outcome": episode.outcome}
+    conn.execute(insert(episodes), {"id": episode.id, **scope_columns(episode.scope), **row, "sha256": digest})
+    add_entries(conn, [_turn_entry(episode, position, vectors, embedder_id) for position in range(len(episode.turns))])
+    return True
+
+
+def _turn_entry(episode: Episode, position: int, vectors: Vectors | None, embedder_id: str | None) -> Columns:
+    turn = episode.turns[position]
+    return {
+        "id": f"{episode.id}:{position}",
+        "kind": "turn",
+        "scope_key": episode.scope.key,
+        "episode_id": episode.id,
+        "turn": position,
+        "role": turn.role,
+        "name": turn.name,
+        "at": encode_time(episode.at),
+        "text": turn.content,
+        "sha256": hash_text(turn.content),
+        **embedding_columns(None if vectors is None else vectors[position], embedder_id),
+    }
+
+
+def get_episode(conn: Connection, id: str) -> Episode:
+    """Raise `UnknownRecordError` for an unknown id, `IntegrityError` when the stored content is not what was recorded."""
+    row = conn.execute(select(episodes).where(episodes.c.id == id)).one_or_none()
+    if row is None:
+        raise UnknownRecordError(f"No episode {id!r} in the ledger.")
+    return _build(conn, [row])[0]
+
+
+def list_episodes(conn: Connection, scope: ScopeId, *, unextracted_only: bool = False) -> list[Episode]:
+    """List this exact scope's episodes, oldest first; `unextracted_only` leaves out those that facts were drawn from."""
+    query = select(episodes).where(episodes.c.scope_key == scope.key).order_by(episodes.c.at, episodes.c.seq)
+    if unextracted_only:
+        query = query.where(episodes.c.extracted_at.is_(None))
+    return _build(conn, conn.execute(query).all())
+
+
+def _build(conn: Connection, rows: Sequence[Row[Any]]) -> list[Episode]:  # Any: every column of `episodes`
+    turns: dict[str, list[Turn]] = {row.id: [] for row in rows}
+    columns = (entries.c.episode_id, entries.c.role, entries.c.text, entries.c.name)
+    for ids in batches(list(turns)):
+        query = select(*columns).where(entries.c.episode_id.in_(ids)).order_by(entries.c.episode_id, entries.c.turn)
+        for episode_id, role, text, name in conn.execute(query):
+            turns[episode_id].append(Turn(role=role, content=text, name=name))
+    return [_checked(row, turns[row.id]) for row in rows]
+
+
+def _checked(row: Row[Any], turns: list[Turn]) -> Episode:  # Any: every column of `episodes`
+    episode = Episode(
+        id=row.id,
+        scope=scope_of(row),
+        session=row.session,
+        at=decode_time(row.at),
+        turns=tuple(turns),
+        source=row.source,
+        outcome=row.outcome,
+    )
+    if hash_episode(episode) != row.sha256:
+        raise IntegrityError(f"Episode {row.id!r} is not what was recorded; restore a backup, or forget the episode.")
+    return episode
+
+
+def mark_extracted(conn: Connection, episode_ids: Iterable[str], at: datetime) -> None:
+    """Say that facts were drawn from these episodes; the first time counts. Raise `UnknownRecordError` for an unknown id."""
+    ids = list(dict.fromkeys(episode_ids))
+    time = encode_time(at)
+    for batch in batches(ids):
+        known = set(conn.execute(select(episodes.c.id).where(episodes.c.id.in_(batch))).scalars())
+        if len(known) != len(batch):
+            raise UnknownRecordError(f"No episode {next(i for i in batch if i not in known)!r} in the ledger.")
+        conn.execute(update(episodes).where(episodes.c.id.in_(batch), episodes.c.extracted_at.is_(None)).values(extracted_at=time))
+
+
+def count_episodes(conn: Connection, scope: ScopeId | None) -> int:
+    """Count this exact scope's episodes, or everybody's."""
+    query = select(func.count()).select_from(episodes)
+    if scope is not None:
+        query = query.where(episodes.c.scope_key == scope.key)
+    return int(conn.execute(query).scalar_one())
+
+
+def scopes(conn: Connection) -> list[ScopeId]:
+    """List all scopes that hold episodes or facts, by key."""
+    both = union(select(*key_columns(episodes)), select(*key_columns(facts))).subquery()
+    return [scope_of(row) for row in conn.execute(select(both).order_by(both.c.scope_key))]

@@ -1,0 +1,155 @@
+"""The tables as they are today, for queries. `migrations.py` is what creates them; a test holds the two together.
+
+Constraints are declared in the migrations only: written twice, they would come to differ.
+"""
+
+from sqlalchemy import Boolean, Column, Float, Integer, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData()
+
+
+def _scope_columns() -> tuple[Column[str], ...]:
+    return (
+        Column("tenant", Text, nullable=False),
+        Column("agent", Text),
+        Column("user", Text),
+        Column("scope_key", Text, nullable=False),
+    )
+
+
+episodes = Table(
+    "episodes",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    *_scope_columns(),
+    Column("session", Text),
+    Column("at", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("outcome", Text),
+    Column("sha256", Text, nullable=False),
+    Column("extracted_at", Text),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("scope_key", Text, nullable=False),
+    Column("episode_id", Text),
+    Column("turn", Integer),
+    Column("fact_id", Text),
+    Column("role", Text),
+    Column("name", Text),
+    Column("at", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("embedder", Text),
+    Column("vector", LargeBinary),
+    Column("sha256", Text, nullable=False),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    *_scope_columns(),
+    Column("kind", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("quote", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("valid_from", Text, nullable=False),
+    Column("valid_to", Text),
+    Column("superseded_by", Text),
+    Column("learned_by", Text),
+    Column("probability", Float),
+    Column("recorded_at", Text, nullable=False),
+)
+
+fact_sources = Table(
+    "fact_sources",
+    metadata,
+    Column("fact_id", Text, primary_key=True),
+    Column("episode_id", Text, primary_key=True),
+    Column("turn", Integer, primary_key=True),
+    Column("position", Integer, nullable=False),
+)
+
+cycles = Table(
+    "cycles",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    *_scope_columns(),
+    Column("state", Text, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("ended_at", Text),
+    Column("reason", Text),
+    Column("report", Text),
+)
+
+adapters = Table(
+    "adapters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    *_scope_columns(),
+    Column("version", Integer, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("base_id", Text, nullable=False),
+    Column("parent", Text),
+    Column("state", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("cycle_id", Text, nullable=False),
+)
+
+adapter_facts = Table(
+    "adapter_facts",
+    metadata,
+    Column("adapter", Text, primary_key=True),
+    Column("fact_id", Text, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("learned", Boolean),
+    Column("probability", Float),
+)
+
+live = Table(
+    "live",
+    metadata,
+    Column("scope_key", Text, primary_key=True),
+    Column("adapter", Text),
+    Column("changed_at", Text, nullable=False),
+)
+
+live_history = Table(
+    "live_history",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("scope_key", Text, nullable=False),
+    Column("adapter", Text),
+    Column("at", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("back_to", Integer),
+    Column("forward_to", Integer),
+)
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("embedder", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("watermark", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+)
