@@ -1,0 +1,203 @@
+"""Search: what a scope may see, ranked by meaning and by words.
+
+A scope sees its own entries and those recorded at its agent and its tenant, never another user's; whatever an index returns is checked
+against that once more before it becomes a hit. Meaning is compared by an exact scan, or by the vector index in large scopes; words by the
+ledger's full-text index. Deliberately knows no Chroma: the index is made by a factory, when a scope is first large enough.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from seal_agent.config import RetrievalSettings
+from seal_agent.errors import UsageError, VectorIndexError
+from seal_agent.ledger.entries import Entry, get_entries, match_text
+from seal_agent.ledger.ledger import Ledger
+from seal_agent.protocols import Embedder, Vectors
+from seal_agent.retrieval.exact import ExactScan
+from seal_agent.retrieval.fusion import Scored, fuse, height_over_mean, share_of_best
+from seal_agent.retrieval.lexical import fts_query, text_key
+from seal_agent.types import Hit, ScopeId
+
+logger = logging.getLogger(__name__)
+
+MAX_K = 1_000
+MAX_QUERY_CHARACTERS = 20_000
+CANDIDATES = 200
+"""Fewest entries that each list gives to the fusion."""
+SPARE = 4
+"""Candidates per hit asked for, so that enough remain when duplicates and superseded facts have been dropped."""
+CATCH_UP_STEP = 500
+"""Most entries that one search copies to the index, about a quarter of a second. Until it holds all, searches scan exactly."""
+
+
+class Index(Protocol):
+    """What search needs of `projection.Projection`, named here so that this module does without chromadb."""
+
+    def catch_up(self, limit: int | None = None) -> bool: ...
+
+    def count(self, scope_key: str) -> int: ...
+
+    def query(self, scope_key: str, vector: Vectors, k: int) -> list[Scored]: ...
+
+    def rebuild(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Searcher:
+    """Finds what is relevant. Safe to use from several threads.
+
+        searcher = Searcher(ledger, embedder, lambda: Projection(ledger, embedder.id), settings)
+        searcher.search(ScopeId(user="ana"), "what may she eat?", k=8)
+
+    A vector index that fails is left alone from then on (to retry a broken one is how others filled disks) until `rebuild_index`.
+    """
+
+    def __init__(self, ledger: Ledger, embedder: Embedder, index: Callable[[], Index] | None, settings: RetrievalSettings) -> None:
+        self._ledger = ledger
+        self._embedder = embedder
+        self._make_index = index
+        self._settings = settings
+        self._exact = ExactScan(ledger, embedder.id)
+        self._index: Index | None = None
+        self._index_lock = threading.Lock()
+        self.index_error: VectorIndexError | None = None
+        """Why the vector index is not used at present."""
+
+    def search(self, scope: ScopeId, query: str, k: int | None = None) -> list[Hit]:
+        """Return the `k` best entries, best first, each text once; raise `UsageError` for a query or `k` that can't be meant."""
+        check_query(query)
+        wanted = check_k(self._settings.k if k is None else k)
+        visible = {seen.key: seen for seen in (scope, *scope.ancestors)}
+        candidates = max(CANDIDATES, SPARE * wanted)
+        ranking = fuse(
+            [
+                (self._settings.lexical_weight, self._lexical(query, list(visible), candidates)),
+                (self._settings.dense_weight, self._dense(query, list(visible), candidates)),
+            ]
+        )
+        return self._hits(ranking, visible, wanted)
+
+    def rebuild_index(self) -> None:
+        """Make the vector index anew from the ledger and use it again. Does nothing without one; raise `VectorIndexError` if it fails."""
+        index = self._opened_index()
+        if index is not None:
+            index.rebuild()
+            self.index_error = None
+
+    def close(self) -> None:
+        """Release the vector index, if one was opened. Idempotent."""
+        with self._index_lock:
+            if self._index is not None:
+                self._index.close()
+                self._index = None
+
+    def _lexical(self, query: str, scope_keys: Sequence[str], candidates: int) -> list[Scored]:
+        words = fts_query(query)
+        if not words or self._settings.lexical_weight == 0.0:
+            return []
+        with self._ledger.read() as connection:
+            return share_of_best(match_text(connection, words, scope_keys, candidates))
+
+    def _dense(self, query: str, scope_keys: Sequence[str], candidates: int) -> list[Scored]:
+        if self._settings.dense_weight == 0.0:
+            return []
+        vector = self._embedder.embed([query])[0]
+        ids: list[str] = []
+        cosines: list[Vectors] = []
+        for scope_key in scope_keys:
+            found, scores = self._indexed(scope_key, vector, candidates) or self._exact.cosines(scope_key, vector)
+            ids.extend(found)
+            cosines.append(scores)
+        scores = np.concatenate(cosines)
+        if not ids:
+            return []
+        # Of a scope served by the index only the candidates are known, so there the mean lies higher and fewer entries stand out.
+        nearest = sorted(zip(ids, scores.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))[:candidates]
+        return height_over_mean(nearest, float(scores.mean()))
+
+    def _indexed(self, scope_key: str, vector: Vectors, candidates: int) -> tuple[list[str], Vectors] | None:
+        """Ask the vector index; None when the scope is too small for it, or when it can't be used now."""
+        count = self._exact.count(scope_key)
+        if count < self._settings.exact_scan_below or count == 0 or self.index_error is not None:
+            return None
+        try:
+            index = self._opened_index()
+            if index is None or not index.catch_up(CATCH_UP_STEP):
+                return None
+            # Chroma has been seen to lose vectors without an error: counts right and queries silent, and the other way round. It may hold
+            # more than the ledger: what was superseded since the last rebuild.
+            held = index.count(scope_key)
+            found = index.query(scope_key, vector, min(candidates, held)) if held >= count else []
+            if held < count or len(found) < min(candidates, held):
+                raise VectorIndexError(
+                    f"The vector index holds {held} and shows {len(found)} of the ledger's {count} vectors of {scope_key!r}; rebuild it."
+                )
+        except VectorIndexError as error:
+            self.index_error = error
+            logger.warning("scope %s is scanned exactly, without the vector index: %s", scope_key, error)
+            return None
+        return [entry_id for entry_id, _ in found], np.array([cosine for _, cosine in found], dtype=np.float32)
+
+    def _opened_index(self) -> Index | None:
+        with self._index_lock:
+            if self._index is None and self._make_index is not None:
+                self._index = self._make_index()
+            return self._index
+
+    def _hits(self, ranking: Sequence[Scored], visible: dict[str, ScopeId], wanted: int) -> list[Hit]:
+        hits: list[Hit] = []
+        texts: set[str] = set()
+        step = max(CANDIDATES, wanted)
+        with self._ledger.read() as connection:
+            for start in range(0, len(ranking), step):
+                batch = ranking[start : start + step]
+                entries = get_entries(connection, [entry_id for entry_id, _ in batch])
+                for entry_id, score in batch:
+                    entry = entries.get(entry_id)
+                    if entry is None or not is_visible(entry, visible) or text_key(entry.text) in texts:
+                        continue
+                    texts.add(text_key(entry.text))
+                    hits.append(hit(entry, score, visible[entry.scope_key]))
+                    if len(hits) == wanted:
+                        return hits
+        return hits
+
+
+def is_visible(entry: Entry, visible: dict[str, ScopeId]) -> bool:
+    """Fail closed: no index is trusted to have kept the scopes apart."""
+    if entry.scope_key not in visible:
+        logger.error("an index returned entry %s of scope %s, which is not visible here; dropped", entry.id, entry.scope_key)
+    return entry.scope_key in visible
+
+
+def hit(entry: Entry, score: float, scope: ScopeId) -> Hit:
+    return Hit(
+        text=entry.text,
+        score=score,
+        source="turn" if entry.fact_id is None else "fact",
+        episode_id=entry.episode_id,
+        fact_id=entry.fact_id,
+        role=entry.role,
+        at=entry.at,
+        scope=scope,
+    )
+
+
+def check_k(k: int) -> int:
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= MAX_K:
+        raise UsageError(f"k={k!r} is not a number of hits: give 1 to {MAX_K}.")
+    return k
+
+
+def check_query(query: str) -> None:
+    if not isinstance(query, str) or not query.strip():
+        raise UsageError(f"query={query!r} asks nothing: give a non-empty string.")
+    if len(query) > MAX_QUERY_CHARACTERS:
+        raise UsageError(f"The query has {len(query):,} characters; at most {MAX_QUERY_CHARACTERS:,} are allowed. Ask for its gist.")
+    if any("\ud800" <= character <= "\udfff" for character in query):
+        raise UsageError("The query holds a lone surrogate, half a character; decode the bytes that it came from as UTF-8.")
