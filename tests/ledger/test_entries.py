@@ -1,0 +1,135 @@
+"""Entries: what retrieval reads - vectors, the lexical index, and which texts still exist."""
+
+import numpy as np
+import pytest
+from sqlalchemy import Connection, text
+
+from seal_agent.errors import EmbeddingError, IntegrityError, UnknownRecordError, UsageError
+from seal_agent.ledger.encoding import decode_vectors
+from seal_agent.ledger.entries import (
+    count_vectors,
+    get_entries,
+    match_text,
+    missing_vectors,
+    scan_vectors,
+    set_vector,
+    vectors_after,
+)
+from seal_agent.ledger.episodes import add_episode
+from seal_agent.ledger.facts import add_fact
+from tests.ledger.records import ANA, BEN, EMBEDDER, NOW, SUPPORT, episode, fact, vectors
+
+
+def test_vectors_come_back_as_stored_in_recorded_order(conn: Connection) -> None:
+    stored = vectors(3) / np.float32(7)
+    add_episode(conn, episode("e1", "one", "two"), stored[:2], EMBEDDER)
+    add_fact(conn, fact("f1"), stored[2], EMBEDDER)
+    ids, scanned = scan_vectors(conn, [ANA.key], EMBEDDER)
+    assert ids == ["e1:0", "e1:1", "f1"]
+    assert scanned.dtype == np.float32
+    np.testing.assert_array_equal(scanned, stored)
+
+
+def test_a_scan_sees_the_named_scopes_and_embedder_only(conn: Connection) -> None:
+    for id, scope in (("a", ANA), ("b", BEN), ("s", SUPPORT)):
+        add_episode(conn, episode(id, scope=scope), vectors(1), EMBEDDER)
+    add_episode(conn, episode("other"), vectors(1, dim=9), "another")
+    assert scan_vectors(conn, [ANA.key, SUPPORT.key], EMBEDDER)[0] == ["a:0", "s:0"]
+    assert count_vectors(conn, [ANA.key, SUPPORT.key], EMBEDDER) == 2
+    assert count_vectors(conn, [], EMBEDDER) == 0
+
+
+def test_nothing_to_scan_is_an_empty_matrix(conn: Connection) -> None:
+    ids, scanned = scan_vectors(conn, [ANA.key], EMBEDDER)
+    assert ids == []
+    assert scanned.shape == (0, 0)
+
+
+def test_vectors_of_unequal_length_are_an_integrity_error() -> None:
+    with pytest.raises(IntegrityError, match="differ in length"):
+        decode_vectors([b"\0" * 8, b"\0" * 4], "x")
+
+
+def test_a_word_is_found_by_its_stem_and_the_better_match_scores_higher(conn: Connection) -> None:
+    add_episode(conn, episode("e1", "I run", "I run long distances at night with friends and their dogs", "I swim"), None, None)
+    found = match_text(conn, '"running"', [ANA.key], 10)
+    assert [id for id, _ in found] == ["e1:0", "e1:1"]
+    assert found[0][1] > found[1][1] > 0
+
+
+def test_a_text_match_keeps_to_its_scopes_and_limit(conn: Connection) -> None:
+    for n in range(3):
+        add_episode(conn, episode(f"a{n}", "tofu"), None, None)
+        add_episode(conn, episode(f"b{n}", "tofu", scope=BEN), None, None)
+    assert [id for id, _ in match_text(conn, '"tofu"', [ANA.key], 2)] == ["a0:0", "a1:0"]
+    assert match_text(conn, '"tofu"', [], 2) == []
+    assert match_text(conn, "  ", [ANA.key], 2) == []
+
+
+@pytest.mark.parametrize("query", ['"open', "AND", "a NEAR(", "nosuchcolumn:x"])
+def test_a_malformed_text_query_is_the_callers_mistake(conn: Connection, query: str) -> None:
+    with pytest.raises(UsageError, match="FTS5 query"):
+        match_text(conn, query, [ANA.key], 5)
+
+
+def test_get_entries_says_what_each_text_is_and_leaves_out_what_is_gone(conn: Connection) -> None:
+    add_episode(conn, episode("e1", "one"), None, None)
+    add_fact(conn, fact("f1"), None, None)
+    found = get_entries(conn, ["f1", "gone", "e1:0"])
+    assert set(found) == {"f1", "e1:0"}
+    turn, told = found["e1:0"], found["f1"]
+    assert (turn.kind, turn.episode_id, turn.turn, turn.fact_id, turn.role, turn.text) == ("turn", "e1", 0, None, "user", "one")
+    assert (told.kind, told.episode_id, told.fact_id, told.role, told.at) == ("fact", None, "f1", None, NOW)
+    assert turn.scope_key == told.scope_key == ANA.key
+
+
+def test_vectors_after_a_watermark_come_in_order_and_at_most_limit(conn: Connection) -> None:
+    add_episode(conn, episode("e1", "one", "two", "three"), vectors(3), EMBEDDER)
+    first = vectors_after(conn, 0, 2, EMBEDDER)
+    assert [(id, key) for _, id, key, _ in first] == [("e1:0", ANA.key), ("e1:1", ANA.key)]
+    rest = vectors_after(conn, first[-1][0], 2, EMBEDDER)
+    assert [row[1] for row in rest] == ["e1:2"]
+    np.testing.assert_array_equal(rest[0][3], vectors(3)[2])
+    assert vectors_after(conn, rest[-1][0], 2, EMBEDDER) == []
+
+
+def test_a_seq_is_never_used_twice_so_a_watermark_skips_nothing(conn: Connection) -> None:
+    add_episode(conn, episode("e1"), vectors(1), EMBEDDER)
+    watermark = vectors_after(conn, 0, 9, EMBEDDER)[-1][0]
+    conn.execute(text("DELETE FROM entries"))
+    add_episode(conn, episode("e2"), vectors(1), EMBEDDER)
+    assert [row[1] for row in vectors_after(conn, watermark, 9, EMBEDDER)] == ["e2:0"]
+
+
+def test_entries_without_a_vector_of_this_embedder_are_missing_until_set(conn: Connection) -> None:
+    add_episode(conn, episode("e1", "never embedded"), None, EMBEDDER)
+    for embedder in ("before", "zzz"):
+        add_episode(conn, episode(embedder, f"by {embedder}"), vectors(1, dim=9), embedder)
+    add_episode(conn, episode("e3", "done"), vectors(1), EMBEDDER)
+    assert missing_vectors(conn, EMBEDDER, 9) == [("e1:0", "never embedded"), ("before:0", "by before"), ("zzz:0", "by zzz")]
+    assert missing_vectors(conn, EMBEDDER, 1) == [("e1:0", "never embedded")]
+    for id, _ in missing_vectors(conn, EMBEDDER, 9):
+        set_vector(conn, id, EMBEDDER, vectors(1)[0])
+    assert missing_vectors(conn, EMBEDDER, 9) == []
+    assert count_vectors(conn, [ANA.key], EMBEDDER) == 4
+
+
+def test_setting_a_vector_leaves_the_lexical_index_alone(conn: Connection) -> None:
+    add_episode(conn, episode("e1", "tofu"), None, None)
+    set_vector(conn, "e1:0", EMBEDDER, vectors(1)[0])
+    assert len(match_text(conn, '"tofu"', [ANA.key], 9)) == 1
+    conn.execute(text("INSERT INTO entries_fts(entries_fts, rank) VALUES ('integrity-check', 1)"))
+
+
+def test_a_vector_for_an_unknown_entry_or_of_a_wrong_length_is_refused(conn: Connection) -> None:
+    with pytest.raises(UnknownRecordError, match="'nope'"):
+        set_vector(conn, "nope", EMBEDDER, vectors(1)[0])
+    add_episode(conn, episode("e1", "one", "two"), vectors(2), EMBEDDER)
+    with pytest.raises(EmbeddingError, match="9 numbers where it gave 4"):
+        set_vector(conn, "e1:0", EMBEDDER, vectors(1, dim=9)[0])
+
+
+def test_a_fact_id_that_looks_like_a_turn_is_refused(conn: Connection) -> None:
+    add_episode(conn, episode("e1"), None, None)
+    with pytest.raises(UsageError, match="'e1:0' is taken"):
+        add_fact(conn, fact("e1:0"), None, None)
