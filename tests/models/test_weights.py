@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import HfApi
 from huggingface_hub import constants as hub_constants
-from huggingface_hub.utils import filter_repo_objects
+from huggingface_hub.utils._paths import filter_repo_objects
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from seal_agent.errors import ModelNotFoundError
@@ -115,7 +116,7 @@ def test_the_hub_is_asked_for_safetensors_and_never_for_code_or_pickles(tiny_fol
         return str(tiny_folder)
 
     monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub.HfApi, "model_info", lambda *_, timeout: None)
+    monkeypatch.setattr(HfApi, "model_info", lambda *_, timeout: None)
     monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
     assert resolve("org/other") == tiny_folder
     assert taken == listed[:4]
