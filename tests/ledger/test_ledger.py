@@ -177,25 +177,30 @@ def test_closing_twice_is_fine_and_use_after_is_refused(tmp_path: Path) -> None:
             pass
 
 
-def test_closing_waits_for_the_transaction_of_another_thread(tmp_path: Path) -> None:
+def test_a_write_begins_by_keeping_others_out_so_what_it_read_still_holds_when_it_writes(ledger: Ledger) -> None:
+    other = sqlite3.connect(ledger.folder / DATABASE, timeout=0)
+    with contextlib.closing(other), ledger.write(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_closing_waits_for_the_transaction_of_another_thread(tmp_path: Path, kind: str) -> None:
     ledger = Ledger.open(tmp_path)
-    writing, close_begun = threading.Event(), threading.Event()
+    inside, finished = threading.Event(), threading.Event()
 
     def work() -> None:
-        with ledger.write() as conn:
-            writing.set()
-            close_begun.wait(10)
-            time.sleep(0.05)
-            add_episode(conn, episode("e1"), None, None)
+        with ledger.read() if kind == "read" else ledger.write() as conn:
+            inside.set()
+            time.sleep(0.2)
+            count_episodes(conn, None)
+            finished.set()
 
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(work)
-        writing.wait(10)
-        close_begun.set()
+        inside.wait(10)
         ledger.close()
+        assert finished.is_set()
         future.result(10)
-    with Ledger.open(tmp_path) as again, again.read() as conn:
-        assert count_episodes(conn, None) == 1
 
 
 def test_a_closed_folder_holds_one_file_with_everything_in_it(tmp_path: Path) -> None:
