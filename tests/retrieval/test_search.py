@@ -233,7 +233,8 @@ def test_a_k_out_of_range_is_refused(brain: "Brain", k: Any) -> None:
 
 
 def test_either_list_can_be_switched_off(brain: "Brain") -> None:
-    brain.record(ANA, "I love cheese", "unrelated words")
+    brain.record(ANA, "I love cheese")
+    brain.record(ANA, "unrelated words")
     assert texts(brain.searcher(dense_weight=0.0), ANA, "cheese") == ["I love cheese"]
     assert texts(brain.searcher(lexical_weight=0.0), ANA, "cheese")[0] == "I love cheese"
 
