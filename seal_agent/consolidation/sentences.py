@@ -1,0 +1,72 @@
+"""Sentences of what people type, and which of them can stand alone.
+
+Rules for English; another language falls back to line and full-stop boundaries. It does not decide what is worth keeping.
+"""
+
+import re
+
+ABBREVIATIONS = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|no|nr|approx|e\.g|i\.e|vs)\.$", re.IGNORECASE)
+BOUNDARY = re.compile(r"(?<=[.!?…])[\"”')\]]*\s+(?=\S)|\n+")
+LEANING = re.compile(r"^(?:and |but |so |then |well,? |oh,? )*(?:he|she|it|they|that|those|these|this|its|it's|he's|she's|they're|that's|thats|his|her|their)\b", re.IGNORECASE)
+"""A sentence that begins like this speaks of something named before it."""
+
+
+def split_sentences(text: str) -> list[str]:
+    """Cut a message into sentences, keeping every character but the white space between them."""
+    sentences: list[str] = []
+    for part in BOUNDARY.split(text):
+        piece = part.strip()
+        if not piece:
+            continue
+        if sentences and ABBREVIATIONS.search(sentences[-1]):
+            sentences[-1] = f"{sentences[-1]} {piece}"
+        else:
+            sentences.append(piece)
+    return sentences
+
+
+def leans_on_context(sentence: str) -> bool:
+    """Whether a sentence speaks of something that only the text before it names."""
+    return LEANING.match(sentence) is not None
+
+
+STOP_WORDS = frozenset(
+    """a about after again all already also always am an and any anyway are as at be because been before being but by came can cannot
+    could did do does doing don done down each even ever every for from further get go got had has have having he hello her here hers hi
+    him his how i if in instead into is it its itself just know let like ll lot make maybe me mine more most much must my myself never no
+    nor not now of off oh ok okay on once one only or other our ours out over own perhaps please pls put quite re really right same say see
+    shall she should so some still such sure t than thank thanks that the their theirs them then there these they thing things this those
+    though through to too until up us ve very want was way we well were what when where which while who whom why will with without won
+    would yes yet you your yours""".split()
+)
+WORD = re.compile(r"[\w][\w’'/-]*")
+
+
+def words(text: str) -> list[str]:
+    """Lower-cased words, apostrophes straightened."""
+    return [word.lower().replace("’", "'") for word in WORD.findall(text)]
+
+
+def content_words(text: str) -> list[str]:
+    """The words that carry meaning, in order."""
+    return [word for word in words(text) if word.split("'")[0] not in STOP_WORDS and (len(word) > 1 or word.isdigit())]
+
+
+def content_spans(text: str, longest: int = 4) -> list[str]:
+    """Runs of content words as they stand in the text ("court interpreter", "21st", "bike shed"), at most `longest` words each."""
+    spans: list[str] = []
+    run: list[re.Match[str]] = []
+    matches = list(WORD.finditer(text))
+    for place, match in enumerate(matches):
+        gap = text[matches[place - 1].end() : match.start()] if place else ""
+        if run and (gap.strip() or len(run) == longest):
+            spans.append(text[run[0].start() : run[-1].end()])
+            run = []
+        if content_words(match.group()):
+            run.append(match)
+        elif run:
+            spans.append(text[run[0].start() : run[-1].end()])
+            run = []
+    if run:
+        spans.append(text[run[0].start() : run[-1].end()])
+    return spans
