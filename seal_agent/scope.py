@@ -1,0 +1,225 @@
+"""The Scope handle: everything that can be done with one tenant's, agent's or user's memory.
+
+A handle is bound to its scope: what it reads is that scope and what is shared with it, what it writes is that scope alone, and nothing
+passed to it can widen that. Deliberately thin: it checks, orders the steps and holds no state of its own.
+"""
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import Literal, get_args, overload
+
+from seal_agent import answering
+from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, SealAgentError, UsageError, VectorIndexError
+from seal_agent.ledger.episodes import add_episode, get_episode
+from seal_agent.ledger.facts import TOLD, add_fact, list_facts
+from seal_agent.parts import Parts
+from seal_agent.protocols import Vectors
+from seal_agent.retrieval.backlog import embed_backlog
+from seal_agent.retrieval.context import build_context, profile_facts
+from seal_agent.retrieval.search import check_k, check_query
+from seal_agent.scope_adapters import ScopeAdapters
+from seal_agent.turns import Messages, check_content, check_label, check_time, to_turns
+from seal_agent.types import (
+    MAX_ID_LENGTH,
+    Answer,
+    Context,
+    CyclePlan,
+    CycleReport,
+    Episode,
+    Fact,
+    FactKind,
+    FactState,
+    Hit,
+    ProgressCallback,
+    Route,
+    ScopeId,
+)
+
+logger = logging.getLogger(__name__)
+
+NO_EMBEDDER = (EmbeddingError, ModelNotFoundError, MissingDependencyError)
+"""Reasons for which search goes by words alone."""
+
+
+class Scope:
+    """What one user's (or agent's, or tenant's) memory can do; made by `Memory.scope`. Safe to use from several threads."""
+
+    __slots__ = ("_id", "_parts")
+
+    def __init__(self, parts: Parts, scope: ScopeId) -> None:
+        self._parts = parts
+        self._id = scope
+
+    @property
+    def id(self) -> ScopeId:
+        """Whose memory this is."""
+        return self._id
+
+    @property
+    def adapters(self) -> ScopeAdapters:
+        """The adapters of this scope, and which of them is live."""
+        return ScopeAdapters(self._parts, self._id)
+
+    def __repr__(self) -> str:
+        return f"Scope({self._id.key!r})"
+
+    def add(
+        self,
+        messages: Messages,
+        *,
+        session: str | None = None,
+        at: datetime | None = None,
+        source: str = "agent",
+        outcome: str | None = None,
+        id: str | None = None,
+    ) -> Episode:
+        """Record one interaction, verbatim, on disk when this returns; with the same `id` again nothing changes.
+
+        A bare string is one turn of the user. Where no embedder can be had, the words are kept and embedded at a later search. Raise
+        `InvalidTurnError` for what can't be recorded, or for an `id` that is taken by something else; then nothing was written.
+        """
+        turns = to_turns(messages)
+        for label, value, longest in (
+            ("session", session, 512),
+            ("source", source, 512),
+            ("outcome", outcome, 512),
+            ("id", id, MAX_ID_LENGTH),
+        ):
+            check_label(label, value, longest)
+        time = check_time(self._parts.clock() if at is None else at)
+        episode_id = uuid.uuid4().hex if id is None else id
+        episode = Episode(id=episode_id, scope=self._id, session=session, at=time, turns=turns, source=source, outcome=outcome)
+        return self._record(episode, self._embedded([turn.content for turn in turns]))
+
+    def _embedded(self, texts: list[str]) -> Vectors | None:
+        ledger = self._parts.ledger
+        try:
+            return self._parts.embedder.embed(texts)
+        except SealAgentError as error:
+            logger.warning("%d texts are recorded in %s but not embedded yet: %s", len(texts), ledger.folder, error)
+            return None
+
+    def _record(self, episode: Episode, vectors: Vectors | None) -> Episode:
+        try:
+            with self._parts.ledger.write() as connection:
+                if not add_episode(connection, episode, vectors, self._parts.embedder_id):
+                    return get_episode(connection, episode.id)
+        except EmbeddingError as error:
+            if vectors is None:
+                raise
+            # The vectors are what the ledger refuses, not the words.
+            logger.warning("episode %s is recorded without its vectors: %s", episode.id, error)
+            return self._record(episode, None)
+        return episode
+
+    def remember(self, text: str, kind: FactKind = "knowledge") -> Fact:
+        """Record a fact stated outright, true from now on; one that is told already is returned as it is."""
+        check_content(text, "The fact", UsageError)
+        if kind not in get_args(FactKind):
+            raise UsageError(f"kind={kind!r} is no kind of fact; say one of {', '.join(get_args(FactKind))}.")
+        fact = Fact(id=uuid.uuid4().hex, scope=self._id, kind=kind, text=text, quote=text, valid_from=self._parts.clock())
+        vectors = self._embedded([text])
+        try:
+            return self._tell(fact, vectors)
+        except EmbeddingError as error:
+            if vectors is None:
+                raise
+            logger.warning("fact %s is recorded without its vector: %s", fact.id, error)
+            return self._tell(fact, None)
+
+    def _tell(self, fact: Fact, vectors: Vectors | None) -> Fact:
+        with self._parts.ledger.write() as connection:
+            for known in list_facts(connection, self._id, states=TOLD):
+                if (known.kind, known.text) == (fact.kind, fact.text):
+                    return known
+            add_fact(connection, fact, None if vectors is None else vectors[0], self._parts.embedder_id)
+        return fact
+
+    def search(self, query: str, k: int | None = None) -> list[Hit]:
+        """Return the `k` best turns and facts that this scope may see, best first; raise `UsageError` for what can't be asked.
+
+        What was recorded without an embedder is embedded first, a portion at a time. Without one, search goes by words alone.
+        """
+        check_query(query)
+        check_k(self._parts.settings.retrieval.k if k is None else k)
+        ledger = self._parts.ledger
+        try:
+            index_is_behind = embed_backlog(ledger, self._parts.embedder)
+            if index_is_behind:
+                self._parts.searcher.rebuild_index()
+        except VectorIndexError as error:
+            logger.warning("the vector index could not be made anew, so search scans exactly: %s", error)
+        except NO_EMBEDDER as error:
+            logger.warning("searching by words alone: %s", error)
+            return self._parts.words_only.search(self._id, query, k)
+        return self._parts.searcher.search(self._id, query, k)
+
+    def context(self, query: str, budget: int | None = None) -> Context:
+        """Return the block for a prompt: the profile, then what was found, fenced and cited, in at most `budget` tokens.
+
+        Tokens are counted by the model if it is loaded, else estimated from the words (`answering.estimate_tokens`): a search must not
+        cost a model.
+        """
+        tokens = self._parts.settings.retrieval.context_tokens if budget is None else budget
+        if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
+            raise UsageError(f"budget={budget!r} is no number of tokens: give 1 or more.")
+        hits = self.search(query)
+        with self._parts.ledger.read() as connection:
+            profile = profile_facts(list_facts(connection, self._id, inherit=True))
+        model = self._parts.loaded_model
+        return build_context(self._id, query, hits, profile, tokens, answering.estimate_tokens if model is None else model.count_tokens)
+
+    def facts(self, states: Collection[FactState] | None = None) -> list[Fact]:
+        """Return this scope's own facts in recorded order, in all states or in the named ones."""
+        unknown = sorted(set(states or ()) - set(get_args(FactState)))
+        if unknown:
+            raise UsageError(f"{unknown[0]!r} is no state of a fact; say one of {', '.join(get_args(FactState))}.")
+        with self._parts.ledger.read() as connection:
+            return list_facts(connection, self._id, states=states)
+
+    def ask(self, question: str, *, use: Route = "both") -> Answer:
+        """Answer from text, from weights or from both; `trace` says which adapter answered and what was cited.
+
+        Records nothing. Raise `ModelNotFoundError` or `GenerationError`. A live adapter whose files are damaged is passed over with a
+        warning: the base answers, and `trace.adapter` is None.
+        """
+        check_query(question)
+        return answering.answer(self._parts, self._id, question, answering.check_route(use), self.context)
+
+    @overload
+    def consolidate(
+        self, *, dry_run: Literal[True], progress: ProgressCallback | None = None, should_stop: Callable[[], bool] | None = None
+    ) -> CyclePlan: ...
+
+    @overload
+    def consolidate(
+        self, *, dry_run: Literal[False] = False, progress: ProgressCallback | None = None, should_stop: Callable[[], bool] | None = None
+    ) -> CycleReport: ...
+
+    def consolidate(
+        self, *, dry_run: bool = False, progress: ProgressCallback | None = None, should_stop: Callable[[], bool] | None = None
+    ) -> CyclePlan | CycleReport:
+        """Run one cycle now: select, write self-edits, train, evaluate, and promote if the gate says so; or only plan it.
+
+        Every later request answers with a promoted adapter; requests that are running keep theirs. Raise `CycleInterruptedError` once
+        `should_stop()` is true; then nothing was promoted.
+        """
+        # Here, because the night's rooms are not needed by day.
+        from seal_agent.consolidation import cycle
+
+        backends = self._parts.backends()
+        if dry_run:
+            return cycle.plan(backends, self._id, clock=self._parts.clock)
+        report = cycle.consolidate(
+            backends,
+            self._id,
+            progress=progress or self._parts.progress,
+            should_stop=should_stop or threading.Event().is_set,
+            clock=self._parts.clock,
+        )
+        if report.state == "promoted":
+            self.adapters.warm_up()
+        return report

@@ -1,0 +1,110 @@
+"""The adapters of one scope: which there are, which is live, and the ways back and forward.
+
+Every change is one transaction, made after the adapter's files were verified and, where the model is loaded, after they were loaded: the
+next request uses it at once. Deliberately trains and deletes nothing.
+"""
+
+import logging
+from collections.abc import Callable
+
+from sqlalchemy import Connection
+
+from seal_agent.adapters.switch import switch
+from seal_agent.errors import GenerationError, IntegrityError, UnknownRecordError, UsageError
+from seal_agent.ledger.adapters import get_adapter, list_adapters, live_adapter, nearest_live, next_live, previous_live
+from seal_agent.parts import Parts
+from seal_agent.types import Adapter, ScopeId
+
+logger = logging.getLogger(__name__)
+
+Step = Callable[[Connection, ScopeId], tuple[bool, str | None]]
+
+
+class ScopeAdapters:
+    """Made by `Scope.adapters`."""
+
+    __slots__ = ("_parts", "_scope")
+
+    def __init__(self, parts: Parts, scope: ScopeId) -> None:
+        self._parts = parts
+        self._scope = scope
+
+    def list(self) -> list[Adapter]:
+        """Return this scope's adapters by version, the rejected ones too."""
+        with self._parts.ledger.read() as connection:
+            return list_adapters(connection, self._scope)
+
+    def get(self, name: str) -> Adapter:
+        """Return one of this scope's adapters; raise `UnknownRecordError`."""
+        with self._parts.ledger.read() as connection:
+            return self._own(connection, name)
+
+    @property
+    def live(self) -> Adapter | None:
+        """What this scope answers with: its own live adapter, else the nearest shared one; None is the base."""
+        with self._parts.ledger.read() as connection:
+            return nearest_live(connection, self._scope)
+
+    def rollback(self) -> Adapter | None:
+        """Go back to what was live before, None for the base; raise `UsageError` when there is nothing to undo."""
+        return self._step(previous_live, "rolled back", f"Nothing to roll back in {self._scope.key!r}: no adapter was ever live here.")
+
+    def forward(self) -> Adapter | None:
+        """Undo a roll back; raise `UsageError` when there was none since the last promotion."""
+        return self._step(next_live, "rolled forward", f"Nothing to roll forward in {self._scope.key!r}: nothing was rolled back.")
+
+    def promote(self, name: str) -> Adapter | None:
+        """Make one of this scope's adapters live that the gate promoted before; raise `UnknownRecordError` or `UsageError`."""
+        with self._parts.ledger.read() as connection:
+            adapter = self._own(connection, name)
+        if adapter.state != "promoted":
+            raise UsageError(f"Adapter {name!r} is {adapter.state}: only what the gate has promoted once can be made live by hand.")
+        self._verify(name)
+        with self._parts.ledger.write() as connection:
+            return self._switch(connection, name, "promoted by hand")
+
+    def base(self) -> None:
+        """Answer with the base model again, or with the nearest shared adapter; `rollback` undoes it."""
+        with self._parts.ledger.write() as connection:
+            self._switch(connection, None, "back to the base by hand")
+
+    def warm_up(self) -> None:
+        """Load what is live if the model is loaded, so that the next request does not pay for it."""
+        live = self.live
+        if live is None or self._parts.loaded_model is None:
+            return
+        try:
+            self._parts.serving.prepare(live)
+        except (IntegrityError, GenerationError) as error:
+            logger.warning("adapter %s is live but can't be loaded, the base answers instead: %s", live.name, error)
+
+    def _own(self, connection: Connection, name: str) -> Adapter:
+        adapter = get_adapter(connection, name)
+        if adapter.scope != self._scope:
+            raise UnknownRecordError(f"No adapter {name!r} in {self._scope.key!r}.")
+        return adapter
+
+    def _step(self, step: Step, reason: str, nothing: str) -> Adapter | None:
+        with self._parts.ledger.read() as connection:
+            exists, name = step(connection, self._scope)
+        if not exists:
+            raise UsageError(nothing)
+        if name is not None:
+            self._verify(name)
+        with self._parts.ledger.write() as connection:
+            if step(connection, self._scope) != (exists, name):
+                raise UsageError(
+                    f"The live adapter of {self._scope.key!r} was changed by someone else at the same moment; look and try again."
+                )
+            return self._switch(connection, name, reason)
+
+    def _verify(self, name: str) -> None:
+        adapter = self.get(name)
+        if self._parts.loaded_model is None:
+            self._parts.serving.check(adapter)
+        else:
+            self._parts.serving.prepare(adapter)
+
+    def _switch(self, connection: Connection, name: str | None, reason: str) -> Adapter | None:
+        switch(connection, self._scope, name, self._parts.clock(), reason)
+        return live_adapter(connection, self._scope)

@@ -1,0 +1,73 @@
+"""Which adapters the model holds: loaded when a request first needs one, kept for the next, freed when others took its place.
+
+A request leases the adapter that it began with, so none is freed under it. Deliberately unaware of which adapter is live: that is one
+row of the ledger, read at the start of each request.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+from seal_agent.protocols import Model
+from seal_agent.types import Adapter
+
+KEPT = 8
+"""Adapters kept loaded: about 20 MB each for a small model. Ones in use are kept beyond that."""
+
+
+class Serving:
+    """Load, lease and free adapters. Safe to use from several threads; loading one does not delay requests that use another."""
+
+    def __init__(self, model: Callable[[], Model], verify: Callable[[Path], object], folder: Path, kept: int = KEPT) -> None:
+        """`verify` raises `IntegrityError` for files that must not be loaded; relative adapter paths begin at `folder`."""
+        self._model = model
+        self._verify = verify
+        self._folder = folder
+        self._kept = kept
+        self._loaded: Model | None = None
+        self._leases: OrderedDict[str, int] = OrderedDict()
+        self._state = threading.Lock()
+        self._loading = threading.Lock()
+
+    def begin(self, adapter: Adapter) -> str:
+        """Load the adapter if it is not, hold it, and return the name to ask the model for; `end` lets go of it.
+
+        Raise `IntegrityError` when the files are not what was recorded.
+        """
+        if self._took(adapter.name):
+            return adapter.name
+        with self._loading:
+            if not self._took(adapter.name):  # no other request loaded it meanwhile
+                self.check(adapter)
+                self._loaded = self._model()
+                self._loaded.load_adapter(adapter.name, self._folder / adapter.path)
+                with self._state:
+                    self._leases[adapter.name] = 1
+        return adapter.name
+
+    def end(self, name: str) -> None:
+        """Let go of what `begin` returned; free adapters that nobody holds if too many are loaded."""
+        with self._state:
+            self._leases[name] -= 1
+            idle = [held for held, leases in self._leases.items() if leases == 0]
+            for held in idle[: max(0, len(self._leases) - self._kept)]:
+                del self._leases[held]
+                if self._loaded is not None:
+                    self._loaded.unload_adapter(held)
+
+    def prepare(self, adapter: Adapter) -> None:
+        """Load an adapter off the request path."""
+        self.end(self.begin(adapter))
+
+    def check(self, adapter: Adapter) -> None:
+        """Verify an adapter's files without loading it; raise `IntegrityError`."""
+        self._verify(self._folder / adapter.path)
+
+    def _took(self, name: str) -> bool:
+        with self._state:
+            if name not in self._leases:
+                return False
+            self._leases[name] += 1
+            self._leases.move_to_end(name)
+            return True
