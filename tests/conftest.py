@@ -1,9 +1,33 @@
-"""Tiny real models, made on the spot, for the tests that need more than the fakes."""
+"""Tiny real models, made on the spot, for the tests that need more than the fakes; and no silent skips in CI."""
 
+import os
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+def fail_in_ci_when_a_library_is_missing(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip by `pytest.importorskip` into a failure where changes are judged: there, everything is installed."""
+    reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
+    if os.environ.get("CI") and "could not import" in reason:
+        report.outcome = "failed"
+        report.longrepr = f"CI installs every optional library, and this one is missing. {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    fail_in_ci_when_a_library_is_missing(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    fail_in_ci_when_a_library_is_missing(report)
+    return report
 
 
 @pytest.fixture(scope="session")
