@@ -136,6 +136,12 @@ def test_every_library_that_gets_installed_is_pinned_at_a_version_that_its_users
     assert (unpinned, len(needed) > len(wanted)) == (set(), True)
 
 
+@pytest.mark.parametrize("folder", ["examples/data", "seal_agent/consolidation/general"])
+def test_every_data_file_is_described_beside_it(folder: str) -> None:
+    description = (ROOT / folder / "README.md").read_text()
+    assert [path.name for path in (ROOT / folder).glob("*.jsonl") if f"`{path.name}`" not in description] == []
+
+
 @pytest.mark.slow
 def test_the_wheel_carries_each_file_of_the_packages_and_no_other(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as wheel:
