@@ -1,0 +1,114 @@
+"""`add`, `ask` and `search`: the day."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seal_agent.cli.output import on_one_line, printable
+from seal_agent.cli.session import Session, with_brain
+from seal_agent.errors import InvalidTurnError, UsageError
+
+if TYPE_CHECKING:
+    from seal_agent.types import Episode, Route
+
+FROM_STDIN = "-"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(add)
+    app.command()(ask)
+    app.command()(search)
+
+
+@with_brain
+def add(
+    session: Session,
+    text: Annotated[str | None, typer.Argument(help="What the user said; - reads it from standard input.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Conversations, one JSON object a line.")] = None,
+    conversation: Annotated[str | None, typer.Option("--session", help="Id of the conversation.")] = None,
+    id: Annotated[str | None, typer.Option("--id", help="Idempotency key: the same id again changes nothing.")] = None,
+) -> None:
+    """Record an interaction, or a file of them."""
+    if (text is None) == (file is None):
+        raise UsageError("Give either a text (- for standard input) or --file conversations.jsonl.")
+    if file is not None:
+        if conversation is not None or id is not None:
+            raise UsageError("--session and --id are for one text; in a file each line has its own.")
+        recorded = add_file(session, file)
+        session.emit(recorded, lambda: print(f"Recorded {len(recorded)} conversations of {len({e.scope for e in recorded})} scopes."))
+        return
+    said = read_stdin() if text == FROM_STDIN else str(text)
+    from seal_agent.turns import to_turns
+
+    turns = to_turns(said)
+    with session.scope(create=True) as scope:
+        episode = scope.add(turns, session=conversation, source="cli", id=id)
+    session.emit(episode, lambda: print(f"Recorded {episode.id}"))
+
+
+def add_file(session: Session, file: Path) -> "list[Episode]":
+    """Record a file of conversations. Every line is checked first: one bad line and nothing is written."""
+    from seal_agent.cli.conversations import read_conversations
+
+    conversations = read_conversations(file, session.scope_id)
+    with session.memory(create=True) as memory:
+        return [
+            memory.scope(user=one.scope.user, agent=one.scope.agent, tenant=one.scope.tenant).add(
+                one.turns, session=one.session, at=one.at, source=one.source, outcome=one.outcome, id=one.id
+            )
+            for one in conversations
+        ]
+
+
+def read_stdin() -> str:
+    if sys.stdin is None or sys.stdin.closed:
+        raise UsageError("Standard input is closed; give the text as an argument.")
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidTurnError(f"Standard input is not UTF-8 ({error}); convert it first.") from error
+
+
+@with_brain
+def ask(
+    session: Session,
+    question: Annotated[str, typer.Argument(help="What to ask.")],
+    use: Annotated[str, typer.Option("--use", help="text: remembered text in the prompt; weights: the adapter alone; both.")] = "both",
+) -> None:
+    """Answer a question from what is remembered and what was learnt."""
+    from seal_agent.answering import check_route
+
+    route: Route = check_route(use)  # type: ignore[arg-type]  # it refuses what is no route
+    with session.scope() as scope:
+        answer = scope.ask(question, use=route)
+
+    def show() -> None:
+        print(printable(answer.text))
+        trace = answer.trace
+        cited = f", cites {', '.join(trace.cited)}" if trace.cited else ""
+        print(f"[{trace.route}, {trace.adapter or 'base model'}{cited}, {sum(trace.seconds.values()):.1f} s]", file=sys.stderr)
+
+    session.emit(answer, show)
+
+
+@with_brain
+def search(
+    session: Session,
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    k: Annotated[int | None, typer.Option("-k", "--k", help="Most results.")] = None,
+) -> None:
+    """Find what is relevant among what this scope may see."""
+    with session.scope() as scope:
+        hits = scope.search(query, k)
+
+    def show() -> None:
+        for hit in hits:
+            print(
+                f"{hit.score:5.2f}  {hit.at.date()}  {hit.role or hit.source}: {on_one_line(hit.text)}  ({hit.fact_id or hit.episode_id})"
+            )
+        if not hits:
+            print("Nothing found.")
+
+    session.emit(hits, show)

@@ -1,0 +1,93 @@
+"""`consolidate`: one cycle now, or its plan; with the gate's table and what became of each fact."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seal_agent.cli.output import on_one_line
+from seal_agent.cli.progress import duration
+from seal_agent.cli.session import Session, with_brain
+from seal_agent.errors import BackendError, CycleInterruptedError
+
+if TYPE_CHECKING:
+    from seal_agent.types import CyclePlan, CycleReport
+
+INTERRUPTED = 130
+REFUSED = 1
+EXIT_CODES = {"promoted": 0, "skipped": 0, "rejected": REFUSED, "failed": BackendError.exit_code, "running": BackendError.exit_code}
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(consolidate)
+
+
+@with_brain
+def consolidate(
+    session: Session,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be trained and how long it would take.")] = False,
+) -> int:
+    """Learn now: write self-edits, train, evaluate, and promote if the gate says so."""
+    if dry_run:
+        with session.scope() as scope:
+            plan = scope.consolidate(dry_run=True)
+        session.emit(plan, lambda: show_plan(plan))
+        return 0
+    with stop_on_interrupt() as stop:
+        try:
+            with session.scope() as scope:
+                report = scope.consolidate(should_stop=stop.is_set)
+        except CycleInterruptedError:
+            if stop.is_set():
+                return INTERRUPTED
+            raise
+    session.emit(report, lambda: show_report(report))
+    return EXIT_CODES[report.state]
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """Yield an event that the first Ctrl-C sets, so that the cycle ends in order; the second ends it at once."""
+    stop = threading.Event()
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def show_plan(plan: "CyclePlan") -> None:
+    print(plan.reason)
+    for title, facts in (("new", plan.new_facts), ("again", plan.replayed_facts)):
+        for fact in facts:
+            print(f"  {title:6} {fact.kind:10}  {on_one_line(fact.text)}  ({fact.id})")
+    print(
+        f"{len(plan.new_facts)} new facts of {plan.episodes} episodes, {len(plan.replayed_facts)} learnt again,"
+        f" {len(plan.superseded)} superseded; at most {plan.estimated_tokens:,} tokens, {duration(plan.estimated_seconds)}."
+    )
+
+
+def show_report(report: "CycleReport") -> None:
+    print(f"{report.state}: {on_one_line(report.reason)}" + (f" ({report.adapter})" if report.adapter else ""))
+    for check in report.decision.checks if report.decision else ():
+        print(f"  {'pass' if check.passed else 'FAIL'}  {check.name:20}  {on_one_line(check.text)}")
+    if report.facts:
+        print("facts:")
+    for fact in report.facts:
+        recalled = f"{fact.recalled} of {fact.asked}" if fact.asked else "-"
+        print(f"  {fact.state.replace('_', ' '):12}  {recalled:8}  {on_one_line(fact.text)}  ({fact.fact_id})")
+    if report.training is not None:
+        trained = report.training
+        print(f"trained {trained.trained_tokens:,} tokens in {trained.passes} passes, {duration(trained.seconds)}")
