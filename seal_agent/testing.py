@@ -14,14 +14,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from seal_agent.errors import CycleInterruptedError, GenerationError, IntegrityError, TrainingError
 from seal_agent.protocols import Vectors
 from seal_agent.types import Example, Generation, Progress, ProgressCallback, TrainingResult, Turn
 
-LESSONS = "lessons.json"
+LESSONS = "lessons"
+"""Key of the weights' metadata: part of a file that every adapter has, so publishing keeps it."""
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 KNOWN_LOGPROB = -0.05
@@ -182,7 +183,7 @@ class ScriptedModel:
 
 
 class InstantTrainer:
-    """Learn by writing down: a PEFT folder of one tiny tensor, and beside it the answers, which `ScriptedModel` then knows by heart."""
+    """Learn by writing down a PEFT folder of two tiny tensors and, in their metadata, the answers: `ScriptedModel` knows them by heart."""
 
     def estimate(self, examples: Sequence[Example]) -> tuple[int, float]:
         return word_count(examples), 0.0
@@ -219,20 +220,21 @@ class InstantTrainer:
 
 def write_adapter(out: Path, lessons: Mapping[str, str], seed: int) -> None:
     """The weights are drawn from the lessons, so that different lessons have different hashes as real adapters have."""
-    text = json.dumps({"lessons": dict(lessons), "seed": seed}, indent=2, sort_keys=True)
+    text = json.dumps({"lessons": dict(lessons), "seed": seed}, sort_keys=True)
     noise = np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint8).astype(np.float32) / 255
     layer = "base_model.model.model.layers.0.self_attn.q_proj"
-    save_file({f"{layer}.lora_A.weight": noise.reshape(1, -1), f"{layer}.lora_B.weight": noise.reshape(-1, 1)}, out / WEIGHTS)
+    pair = {f"{layer}.lora_A.weight": noise.reshape(1, -1), f"{layer}.lora_B.weight": noise.reshape(-1, 1)}
+    save_file(pair, out / WEIGHTS, metadata={LESSONS: text})
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "scripted", "r": 1, "lora_alpha": 1}
     (out / CONFIG).write_text(json.dumps({**config, "target_modules": ["q_proj"]}, indent=2), encoding="utf-8")
-    (out / LESSONS).write_text(text, encoding="utf-8")
 
 
 def read_lessons(path: Path) -> dict[str, str]:
     try:
         json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        load_file(path / WEIGHTS)
-        lessons: dict[str, str] = json.loads((path / LESSONS).read_text(encoding="utf-8"))["lessons"] if (path / LESSONS).exists() else {}
+        with safe_open(path / WEIGHTS, framework="numpy") as weights:
+            text = (weights.metadata() or {}).get(LESSONS)
+        lessons: dict[str, str] = json.loads(text)["lessons"] if text is not None else {}
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise IntegrityError(f"{str(path)!r} is not an adapter folder that can be loaded: {error}") from error
     return lessons

@@ -139,7 +139,7 @@ def test_an_adapter_that_is_not_loaded_can_not_answer(model: ScriptedModel) -> N
         model.score([(ask("?"), "x")], adapter="ana-v1")
 
 
-@pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json", "lessons.json"])
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "adapter_config.json"])
 def test_damaged_adapter_files_are_refused(adapter: Path, file: str) -> None:
     (adapter / file).write_bytes(b"\xff damaged")
     with pytest.raises(IntegrityError, match="not an adapter folder"):
@@ -193,7 +193,7 @@ def test_a_stopped_training_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_training_never_writes_over_an_adapter(adapter: Path) -> None:
-    before = (adapter / "lessons.json").read_bytes()
+    before = (adapter / "adapter_model.safetensors").read_bytes()
     with pytest.raises(FileExistsError):
         InstantTrainer().train([example("x", "y")], probes=(), out=adapter, seed=0, progress=silent, should_stop=lambda: False)
-    assert (adapter / "lessons.json").read_bytes() == before
+    assert (adapter / "adapter_model.safetensors").read_bytes() == before
