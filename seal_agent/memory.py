@@ -156,10 +156,12 @@ class Memory:
 
 
 def build_model(settings: Settings, progress: ProgressCallback) -> Model:
-    from seal_agent.models.local import LocalModel
     from seal_agent.models.weights import resolve
 
-    return LocalModel(resolve(settings.model.id, progress=progress), settings.model.id, settings.model)
+    folder = resolve(settings.model.id, progress=progress)
+    from seal_agent.models.local import LocalModel  # seconds of torch, only once there is something to load
+
+    return LocalModel(folder, settings.model.id, settings.model)
 
 
 def build_trainer(model: Model, settings: Settings) -> Trainer:
@@ -173,13 +175,15 @@ def build_trainer(model: Model, settings: Settings) -> Trainer:
 
 def build_embedder(settings: Settings, progress: ProgressCallback) -> Embedder:
     from seal_agent.models.weights import resolve
-    from seal_agent.retrieval.embedding import TransformerEmbedder
 
-    return TransformerEmbedder(resolve(settings.retrieval.embedder, progress=progress), settings.retrieval.embedder)
+    folder = resolve(settings.retrieval.embedder, progress=progress)
+    from seal_agent.retrieval.embedding import TransformerEmbedder  # as above
+
+    return TransformerEmbedder(folder, settings.retrieval.embedder)
 
 
 def build_grader() -> Grader:
-    from seal_agent.consolidation.evaluation import PhraseGrader
+    from seal_agent.consolidation.grading import PhraseGrader
 
     return PhraseGrader()
 

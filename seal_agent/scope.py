@@ -145,17 +145,20 @@ class Scope:
         """
         check_query(query)
         check_k(self._parts.settings.retrieval.k if k is None else k)
-        ledger = self._parts.ledger
         try:
-            index_is_behind = embed_backlog(ledger, self._parts.embedder)
-            if index_is_behind:
-                self._parts.searcher.rebuild_index()
-        except VectorIndexError as error:
-            logger.warning("the vector index could not be made anew, so search scans exactly: %s", error)
+            self._embed_backlog()
+            return self._parts.searcher.search(self._id, query, k)
         except NO_EMBEDDER as error:
             logger.warning("searching by words alone: %s", error)
             return self._parts.words_only.search(self._id, query, k)
-        return self._parts.searcher.search(self._id, query, k)
+
+    def _embed_backlog(self) -> None:
+        if not embed_backlog(self._parts.ledger, self._parts.embedder):
+            return
+        try:
+            self._parts.searcher.rebuild_index()
+        except VectorIndexError as error:
+            logger.warning("the vector index could not be made anew, so search scans exactly: %s", error)
 
     def context(self, query: str, budget: int | None = None) -> Context:
         """Return the block for a prompt: the profile, then what was found, fenced and cited, in at most `budget` tokens.
@@ -207,10 +210,9 @@ class Scope:
         Every later request answers with a promoted adapter; requests that are running keep theirs. Raise `CycleInterruptedError` once
         `should_stop()` is true; then nothing was promoted.
         """
-        # Here, because the night's rooms are not needed by day.
-        from seal_agent.consolidation import cycle
-
         backends = self._parts.backends()
+        from seal_agent.consolidation import cycle  # here, because the night's rooms are not needed by day
+
         if dry_run:
             return cycle.plan(backends, self._id, clock=self._parts.clock)
         report = cycle.consolidate(
