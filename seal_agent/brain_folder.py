@@ -19,6 +19,8 @@ def is_brain(folder: Path) -> bool:
 def read_settings(folder: Path) -> Settings:
     """Return the settings of the brain in `folder`; raise `SettingsError` naming the key that is wrong."""
     file = folder / SETTINGS_FILE
+    if file.exists() and not file.is_file():
+        raise SettingsError(f"{file} is not a file; remove it, or run seal-agent init in another folder.")
     try:
         return Settings.load(file)
     except OSError as error:

@@ -64,7 +64,7 @@ class ScopeAdapters:
             return self._switch(connection, name, "promoted by hand")
 
     def base(self) -> None:
-        """Answer with the base model again, or with the nearest shared adapter; `rollback` undoes it."""
+        """Answer with the base model again, or with the nearest shared adapter; `promote` undoes it."""
         with self._parts.ledger.write() as connection:
             self._switch(connection, None, "back to the base by hand")
 

@@ -78,7 +78,7 @@ def forward(session: Session) -> None:
 @group.command()
 @with_brain
 def base(session: Session) -> None:
-    """Answer with the base model again; rollback undoes it."""
+    """Answer with the base model again; promote undoes it."""
     with session.scope() as scope:
         scope.adapters.base()
     tell(session, None)
