@@ -32,7 +32,7 @@ class ModelSettings(Section):
     )
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves torch's choice.")
     batch_tokens: Count = Field(4096, description="Most tokens (padding included) in one forward pass of generation or scoring.")
-    system_prompt: str = Field("You are a helpful assistant.", description="System message of answers and of study material alike.")
+    system_prompt: str = Field("", description="System message of answers and of study material alike.")
     max_answer_tokens: Count = Field(64, description="Longest answer of `ask`, in tokens.")
 
 
@@ -50,7 +50,9 @@ class RetrievalSettings(Section):
 class FactSettings(Section):
     """What becomes a fact: `consolidation/facts.py`."""
 
-    min_score: float = Field(0.0, description="Least durability score of a sentence; higher keeps less.")
+    min_score: float = Field(
+        0.5, description="Least durability score of a sentence, about 0 for small talk and 1 for a fact; higher keeps less."
+    )
     max_per_episode: Count = Field(20, description="Most facts drawn from one episode.")
     duplicate_similarity: Share = Field(0.92, description="Cosine at and above which two facts say the same.")
     correction_similarity: Share = Field(0.45, description="Least cosine between a correction and the fact it supersedes.")
@@ -59,8 +61,8 @@ class FactSettings(Section):
 class SelfEditSettings(Section):
     """Study material: `consolidation/self_edit.py`."""
 
-    questions_per_fact: int = Field(10, ge=0, description="Questions that the writer is asked for, per fact and prompt of the portfolio.")
-    max_documents_per_fact: Count = Field(16, description="Most items kept per fact; each answer should occur in 8 to 10.")
+    questions_per_fact: int = Field(3, ge=0, description="Questions that the writer is asked for, per fact; 0 leaves the floor alone.")
+    max_documents_per_fact: Count = Field(12, description="Most items kept per fact; each answer should occur in 8 to 10.")
     min_documents_per_fact: Count = Field(4, description="A fact with fewer items is not trained on.")
     held_out_per_fact: Count = Field(2, description="Questions kept out of training to judge by.")
     temperature: Positive = Field(0.9, description="Sampling temperature of the writer.")
@@ -71,9 +73,16 @@ class TrainingSettings(Section):
 
     rank: Count = Field(16, description="LoRA rank.")
     alpha: Count = Field(32, description="LoRA alpha; the update is scaled by alpha / rank.")
-    learning_rate: Positive = Field(1e-3, description="Peak learning rate of AdamW.")
-    max_passes: Count = Field(10, description="Most passes over the material.")
+    learning_rate: Positive = Field(2e-3, description="Peak learning rate of AdamW.")
+    max_passes: Count = Field(4, description="Most passes over the material.")
     batch_size: Count = Field(8, description="Examples per optimiser step.")
+    layer_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.5, description="Share of the layers, counted from the top, that carry the LoRA."
+    )
+    known_above: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.7, description="Answer tokens with a higher probability are known and skipped."
+    )
+    anchor_weight: Annotated[float, Field(ge=0.0)] = Field(4.0, description="Factor on the anchors' loss.")
     anchor_share: Share = Field(0.33, description="Share of anchors among the examples.")
     target_loss: Annotated[float, Field(ge=0.0)] = Field(
         0.15, description="Stop once the held-out paraphrases' median loss per token is below, in nats."

@@ -153,6 +153,8 @@ class Question:
     stale: tuple[str, ...] = ()
     """Answers that used to be right; a reply that holds one of these and none of `answers` is stale, not merely wrong."""
     fact_id: str | None = None
+    reference: str | None = None
+    """The whole sentence that training teaches as the answer, where there is one; its probability is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +174,10 @@ class Example:
     prompt: tuple[Turn, ...]
     answer: str
     fact_id: str | None = None
-    """None for anchors."""
+    """None for anchors: these are held to the base's own distribution, not to `answer` alone."""
     weight: float = 1.0
+    ended: bool = True
+    """False when `answer` was cut off, so that its end is not taught."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,11 @@ import re
 
 ABBREVIATIONS = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|no|nr|approx|e\.g|i\.e|vs)\.$", re.IGNORECASE)
 BOUNDARY = re.compile(r"(?<=[.!?…])[\"”')\]]*\s+(?=\S)|\n+")
-LEANING = re.compile(r"^(?:and |but |so |then |well,? |oh,? )*(?:he|she|it|they|that|those|these|this|its|it's|he's|she's|they're|that's|thats|his|her|their)\b", re.IGNORECASE)
+LEANING = re.compile(
+    r"^(?:and |but |so |then |well,? |oh,? )*"
+    r"(?:he|she|it|they|that|those|these|this|its|it's|he's|she's|they're|that's|thats|his|her|their)\b",
+    re.IGNORECASE,
+)
 """A sentence that begins like this speaks of something named before it."""
 
 
@@ -31,13 +35,17 @@ def leans_on_context(sentence: str) -> bool:
 
 
 STOP_WORDS = frozenset(
-    """a about after again all already also always am an and any anyway are as at be because been before being but by came can cannot
-    could did do does doing don done down each even ever every for from further get go got had has have having he hello her here hers hi
-    him his how i if in instead into is it its itself just know let like ll lot make maybe me mine more most much must my myself never no
-    nor not now of off oh ok okay on once one only or other our ours out over own perhaps please pls put quite re really right same say see
-    shall she should so some still such sure t than thank thanks that the their theirs them then there these they thing things this those
-    though through to too until up us ve very want was way we well were what when where which while who whom why will with without won
-    would yes yet you your yours""".split()
+    " ".join(
+        (
+            "a about after again all already also always am an and any anyway are as at be because been before being but by came can",
+            "cannot could did do does doing don done down each even ever every for from further get go got had has have having he",
+            "hello her here hers hi him his how i if in instead into is it its itself just know let like ll lot make maybe me mine",
+            "more most much must my myself never no nor not now of off oh ok okay on once one only or other our ours out over own",
+            "perhaps please pls put quite re really right same say see shall she should so some still such sure t than thank thanks",
+            "that the their theirs them then there these they thing things this those though through to too until up us ve very want",
+            "was way we well were what when where which while who whom why will with without won would yes yet you your yours",
+        )
+    ).split()
 )
 WORD = re.compile(r"[\w][\w’'/-]*")
 

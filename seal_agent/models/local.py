@@ -39,13 +39,13 @@ class LocalModel:
         self.dtype = pick_dtype(settings.dtype)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-            base = AutoModelForCausalLM.from_pretrained(folder, dtype=self.dtype)
+            self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            base = AutoModelForCausalLM.from_pretrained(folder, dtype=self.dtype, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ModelNotFoundError(f"{folder} can't be loaded as a causal language model: {error}") from error
         if not self.tokenizer.chat_template:
             raise ModelNotFoundError(f"{model_id!r} has no chat template; seal-agent needs a chat (instruct) model.")
-        self._base: PreTrainedModel | None = prepare(base.to(self.device))
+        self._base: PreTrainedModel | None = prepare(base.to(self.device))  # type: ignore[arg-type]  # transformers wraps `to`
         self._views: dict[str, tuple[Path, torch.nn.Module]] = {}
         self._lock = Lock()
 
@@ -123,7 +123,7 @@ class LocalModel:
     def _generation(self, tokens: list[int]) -> Generation:
         finished = self.end_id in tokens
         kept = tokens[: tokens.index(self.end_id)] if finished else tokens
-        return Generation(text=self.tokenizer.decode(kept, skip_special_tokens=True).strip(), tokens=len(kept), finished=finished)
+        return Generation(text=str(self.tokenizer.decode(kept, skip_special_tokens=True)).strip(), tokens=len(kept), finished=finished)
 
     def score(self, items: Sequence[tuple[Sequence[Turn], str]], *, adapter: str | None = None) -> list[list[float]]:
         view = self._view(adapter)
@@ -135,7 +135,7 @@ class LocalModel:
             with torch.inference_mode():
                 logprobs = -answer_losses(view, ids.to(self.device), mask.to(self.device), labels.to(self.device))
             counts = labels.sum(dim=1).tolist()
-            for row, values in zip(rows, logprobs.float().cpu().split(counts), strict=True):
+            for row, values in zip(rows, torch.split(logprobs.float().cpu(), counts), strict=True):
                 done[row] = values.tolist()
         return [done[row] for row in range(len(items))]
 
@@ -169,11 +169,11 @@ class LocalModel:
         text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         return list(self.tokenizer.encode(str(text), add_special_tokens=False))
 
-    def encode_pair(self, prompt: Sequence[Turn], answer: str) -> tuple[list[int], int]:
-        """Return (token ids of prompt and answer with its end, where the answer begins)."""
+    def encode_pair(self, prompt: Sequence[Turn], answer: str, *, ended: bool = True) -> tuple[list[int], int]:
+        """Return (token ids of prompt and answer with its end unless it was cut off, where the answer begins)."""
         head = self.encode_prompt(prompt)
         tail = self.tokenizer.encode(answer, add_special_tokens=False)
-        return [*head, *tail, *([self.end_id] if prompt else [])], len(head)
+        return [*head, *tail, *([self.end_id] if prompt and ended else [])], len(head)
 
     def _view(self, adapter: str | None) -> Any:
         if adapter is None:
@@ -241,7 +241,7 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int, *, left: bool) -> tuple[torc
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> list[int]:
     """The token ids that all rows begin with, worth a pass of its own only if long; one token at least is left to each row."""
-    first, last = min(rows), max(rows)
+    first, last = min(map(list, rows)), max(map(list, rows))
     limit = min(len(row) for row in rows) - 1
     length = next((place for place in range(limit) if first[place] != last[place]), limit)
     return list(first[:length]) if length >= MIN_PREFIX and len(rows) > 1 else []
@@ -260,7 +260,7 @@ def answer_losses(model: Any, ids: torch.Tensor, mask: torch.Tensor, answers: to
 
     The output head runs on the positions that predict answer tokens only: for a vocabulary of 49,152 it is a third of the forward pass.
     """
-    causal = model.get_base_model() if isinstance(model, PeftModel) else model
+    causal: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     hidden = getattr(causal, causal.base_model_prefix)(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
     logits = causal.get_output_embeddings()(hidden[:, :-1][answers[:, 1:]])
     return torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][answers[:, 1:]], reduction="none")

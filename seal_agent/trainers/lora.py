@@ -1,7 +1,9 @@
 """One LoRA adapter from the frozen base: a plain PyTorch loop over peft.
 
-Loss on answer tokens only, batches of similar length, the output head on labelled positions only, everything seeded: the same examples
-give the same bytes on a CPU. It knows nothing of facts or gates, and never continues from an earlier adapter.
+Loss on answer tokens only, batches of similar length, the output head on labelled positions only, the frozen layers below the first
+LoRA run once (`trainers/frozen.py`), everything seeded: the same examples give the same bytes on a CPU. Anchors are held to the base's
+own next-token distribution (KL, as in context distillation with a static teacher), facts are learnt by likelihood, skipping the tokens
+that are known already (MemFT, arXiv 2605.30260). It knows nothing of facts or gates, and never continues from an earlier adapter.
 """
 
 import logging
@@ -9,31 +11,26 @@ import math
 import random
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from seal_agent.config import TrainingSettings
 from seal_agent.errors import CycleInterruptedError, TrainingError
-from seal_agent.models.local import LocalModel, answer_losses, answer_mask, pad
+from seal_agent.models.local import LocalModel
+from seal_agent.trainers.frozen import Item, Upper, fill
 from seal_agent.types import Example, Progress, ProgressCallback, TrainingResult
 
 logger = logging.getLogger(__name__)
 
 WARM_UP = 0.05
 MAX_GRADIENT_NORM = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
-    """One tokenised example."""
-
-    ids: list[int]
-    start: int
-    weight: float
+FILL_TOKENS = 2048
+"""Tokens per batch of the pass that fills the caches."""
 
 
 class LoraTrainer:
@@ -45,7 +42,7 @@ class LoraTrainer:
 
     def estimate(self, examples: Sequence[Example]) -> tuple[int, float]:
         tokens = sum(len(item.ids) for item in self._encode(examples)) * self._settings.max_passes
-        return tokens, tokens / measure_speed(self._model)
+        return tokens, tokens / measure_speed(self._model, self._settings.layer_share)
 
     def train(
         self,
@@ -57,13 +54,17 @@ class LoraTrainer:
         progress: ProgressCallback,
         should_stop: Callable[[], bool],
     ) -> TrainingResult:
-        items = self._encode(examples)
-        if not any(len(item.ids) > item.start for item in items):
+        if out.exists():
+            raise TrainingError(f"{out} exists already; an adapter is trained into a new folder.")
+        items, held_out = self._encode(examples), self._encode(probes)
+        if not any(not item.anchor and len(item.ids) > item.start for item in items):
             raise TrainingError("There is nothing to train on: no example has an answer.")
-        view = self._new_adapter(seed)
-        run = Run(self._model, view, self._settings, progress, should_stop)
         started = time.perf_counter()
-        losses, stopped = run.passes(items, self._encode(probes), seed)
+        first_layer = self._first_layer()
+        view = self._new_adapter(seed, first_layer)
+        fill(self._model, [*items, *held_out], first_layer, FILL_TOKENS)
+        run = Run(self._model, view, first_layer, self._settings, Watch(progress, should_stop, self._settings.max_minutes))
+        losses, stopped = run.passes(items, held_out, seed)
         save(view, out)
         return TrainingResult(
             path=out,
@@ -75,113 +76,142 @@ class LoraTrainer:
             stopped_early=stopped,
         )
 
-    def _encode(self, examples: Sequence[Example]) -> list[Encoded]:
-        encoded = []
+    def _encode(self, examples: Sequence[Example]) -> list[Item]:
+        items = []
         for example in examples:
-            ids, start = self._model.encode_pair(example.prompt, example.answer)
-            encoded.append(Encoded(ids=ids, start=start, weight=example.weight))
-        return encoded
+            ids, start = self._model.encode_pair(example.prompt, example.answer, ended=example.ended)
+            items.append(Item(ids=ids, start=start, weight=example.weight, anchor=example.fact_id is None))
+        return items
 
-    def _new_adapter(self, seed: int) -> PeftModel:
+    def _first_layer(self) -> int:
+        layers = int(self._model.new_view().config.num_hidden_layers)
+        return layers - max(1, round(layers * self._settings.layer_share))
+
+    def _new_adapter(self, seed: int, first_layer: int) -> PeftModel:
         view = self._model.new_view()
         config = LoraConfig(
             r=self._settings.rank,
             lora_alpha=self._settings.alpha,
             lora_dropout=0.0,
             target_modules=linear_names(view),
+            layers_to_transform=list(range(first_layer, int(view.config.num_hidden_layers))),
             task_type="CAUSAL_LM",
-            base_model_name_or_path=self._model.id,
         )
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            # peft asks transformers 5 for an attribute under its old name.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
             torch.manual_seed(seed)
-            return get_peft_model(view, config, autocast_adapter_dtype=True)
+            return get_peft_model(view, config)
+
+
+class Watch:
+    """Tells the caller how far training is, and training when to stop."""
+
+    def __init__(self, progress: ProgressCallback, should_stop: Callable[[], bool], max_minutes: float) -> None:
+        self._progress = progress
+        self._should_stop = should_stop
+        self._max_minutes = max_minutes
+        self._started = time.perf_counter()
+
+    def check(self) -> None:
+        if self._should_stop():
+            raise CycleInterruptedError("Training was stopped on request; nothing was promoted.")
+        if time.perf_counter() - self._started > self._max_minutes * 60:
+            raise TrainingError(f"Training took longer than training.max_minutes={self._max_minutes:g}; raise it or teach fewer facts.")
+
+    def report(self, loss: float, step: int, total_steps: int, tokens: int) -> None:
+        elapsed = time.perf_counter() - self._started
+        left = elapsed / step * (total_steps - step)
+        self._progress(
+            Progress(stage="train", done=step, total=total_steps, loss=loss, tokens_per_second=tokens / elapsed, seconds_left=left)
+        )
 
 
 class Run:
-    """One training run's state: step, tokens, clock."""
+    """One training run's state: optimiser, step, tokens."""
 
-    def __init__(
-        self, model: LocalModel, view: PeftModel, settings: TrainingSettings, progress: ProgressCallback, should_stop: Callable[[], bool]
-    ) -> None:
+    def __init__(self, model: LocalModel, view: PeftModel, first_layer: int, settings: TrainingSettings, watch: Watch) -> None:
         self._model = model
-        self._view = view
+        self._upper = Upper(view.get_base_model(), first_layer)  # type: ignore[arg-type]  # peft types it as Module
         self._settings = settings
-        self._progress = progress
-        self._should_stop = should_stop
-        self._started = time.perf_counter()
+        self._watch = watch
         self.step = 0
         self.tokens = 0
-        trained = [p for p in view.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0, fused=True)
-        self._trained = trained
+        self._trained = [p for p in view.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.AdamW(self._trained, lr=settings.learning_rate, weight_decay=0.0, fused=True)
 
-    def passes(self, items: list[Encoded], probes: list[Encoded], seed: int) -> tuple[list[float], bool]:
+    def passes(self, items: list[Item], probes: list[Item], seed: int) -> tuple[list[float], bool]:
         """Go over the items until the probes are learnt or the passes are used up; return (mean loss per pass, stopped early)."""
         order = random.Random(seed)
         losses: list[float] = []
-        for _ in range(self._settings.max_passes):
-            batches = bucketed(items, self._settings.batch_size, order)
-            losses.append(self._one_pass(batches, len(batches) * self._settings.max_passes))
-            if probes and len(losses) < self._settings.max_passes and self._probe_loss(probes) < self._settings.target_loss:
-                return losses, True
-        return losses, False
+        self._upper.check(self._model, items[0])
+        try:
+            while len(losses) < self._settings.max_passes:
+                batches = bucketed(items, self._settings.batch_size, order)
+                losses.append(self._one_pass(batches, len(batches) * self._settings.max_passes))
+                if probes and self._probe_loss(probes) < self._settings.target_loss:
+                    break
+        finally:
+            self._upper.restore()
+        return losses, len(losses) < self._settings.max_passes
 
-    def _one_pass(self, batches: list[list[Encoded]], total_steps: int) -> float:
-        summed, counted = 0.0, 0
+    def _one_pass(self, batches: list[list[Item]], total_steps: int) -> float:
+        summed = 0.0
         for batch in batches:
-            if self._should_stop():
-                raise CycleInterruptedError("Training was stopped on request; nothing was promoted.")
-            if time.perf_counter() - self._started > self._settings.max_minutes * 60:
-                raise TrainingError(f"Training took longer than training.max_minutes={self._settings.max_minutes:g}; raise it or teach fewer facts.")
-            loss, count = self._one_step(batch, total_steps)
-            summed, counted = summed + loss * count, counted + count
-            self._report(loss, total_steps)
-        return summed / counted
+            self._watch.check()
+            loss = self._one_step(batch, total_steps)
+            summed += loss
+            self._watch.report(loss, self.step, total_steps, self.tokens)
+        return summed / len(batches)
 
-    def _one_step(self, batch: list[Encoded], total_steps: int) -> tuple[float, int]:
+    def _one_step(self, batch: list[Item], total_steps: int) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = self._settings.learning_rate * schedule(self.step, total_steps)
-        losses, weights = self._losses(batch)
-        loss = (losses * weights).sum() / weights.sum()
+        loss = self._loss(batch)
         if not torch.isfinite(loss):
-            raise TrainingError(f"The loss is not finite at step {self.step}; lower training.learning_rate={self._settings.learning_rate:g}.")
+            raise TrainingError(
+                f"The loss is not finite at step {self.step}; lower training.learning_rate={self._settings.learning_rate:g}."
+            )
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         torch.nn.utils.clip_grad_norm_(self._trained, MAX_GRADIENT_NORM)
         self._optimizer.step()
         self.step += 1
         self.tokens += sum(len(item.ids) for item in batch)
-        return float(loss), len(losses)
+        return float(loss.detach())
 
-    def _losses(self, batch: list[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
-        ids, mask = pad([item.ids for item in batch], self._model.pad_id, left=False)
-        answers = answer_mask([(item.ids, item.start) for item in batch], ids.shape)
-        weights = torch.cat([torch.full((len(item.ids) - item.start,), item.weight) for item in batch])
-        device = self._model.device
-        return answer_losses(self._view, ids.to(device), mask.to(device), answers.to(device)), weights.to(device)
+    def _loss(self, batch: list[Item]) -> torch.Tensor:
+        """Mean over the batch's rows of their weighted loss, in nats per answer token."""
+        hidden = torch.split(self._upper.last_hidden(batch), [len(item.ids) - item.start for item in batch])
+        rows = [
+            self._anchor_loss(item, part) if item.anchor else self._fact_loss(item, part) for item, part in zip(batch, hidden, strict=True)
+        ]
+        return torch.stack(rows).mean()
 
-    def _probe_loss(self, probes: list[Encoded]) -> float:
+    def _fact_loss(self, item: Item, hidden: torch.Tensor) -> torch.Tensor:
+        targets = torch.tensor(item.ids[item.start :], device=hidden.device)
+        losses = cross_entropy(self._upper.logits(hidden), targets, reduction="none")
+        # A token with p above the bound is recalled by greedy decoding already: pushing it further only costs drift.
+        unknown = losses.detach() > -math.log(self._settings.known_above)
+        return item.weight * (losses * unknown).sum() / unknown.sum().clamp(min=1)
+
+    def _anchor_loss(self, item: Item, hidden: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            teacher = log_softmax(self._upper.logits(item.teacher), dim=-1)
+        student = log_softmax(self._upper.logits(hidden), dim=-1)
+        return self._settings.anchor_weight * item.weight * kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+    def _probe_loss(self, probes: list[Item]) -> float:
         """Median over the probes of the mean loss per answer token, in nats: one hard probe does not keep training going."""
         values = []
         with torch.no_grad():
             for first in range(0, len(probes), 32):
                 batch = probes[first : first + 32]
-                losses, _ = self._losses(batch)
-                values += [float(part.mean()) for part in losses.split([len(item.ids) - item.start for item in batch])]
+                hidden = torch.split(self._upper.last_hidden(batch), [len(item.ids) - item.start for item in batch])
+                for item, part in zip(batch, hidden, strict=True):
+                    targets = torch.tensor(item.ids[item.start :], device=part.device)
+                    values.append(float(cross_entropy(self._upper.logits(part), targets)))
         return sorted(values)[len(values) // 2]
-
-    def _report(self, loss: float, total_steps: int) -> None:
-        elapsed = time.perf_counter() - self._started
-        self._progress(
-            Progress(
-                stage="train",
-                done=self.step,
-                total=total_steps,
-                loss=loss,
-                tokens_per_second=self.tokens / elapsed,
-                seconds_left=elapsed / self.step * (total_steps - self.step),
-            )
-        )
 
 
 def schedule(step: int, total_steps: int) -> float:
@@ -192,7 +222,7 @@ def schedule(step: int, total_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total_steps - warm_up)))
 
 
-def bucketed(items: list[Encoded], batch_size: int, order: random.Random) -> list[list[Encoded]]:
+def bucketed(items: list[Item], batch_size: int, order: random.Random) -> list[list[Item]]:
     """Batches of similar length in random order: padding falls from half of the tokens to about one in a hundred."""
     shuffled = order.sample(items, len(items))
     shuffled.sort(key=lambda item: len(item.ids))
@@ -204,22 +234,26 @@ def bucketed(items: list[Encoded], batch_size: int, order: random.Random) -> lis
 def linear_names(model: torch.nn.Module) -> list[str]:
     """Names of all linear layers but the output head, as peft wants them: an explicit list, never a pattern."""
     head = model.get_output_embeddings()  # type: ignore[operator]  # declared on PreTrainedModel, not on Module
-    names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and module is not head}
+    names = {
+        name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and module is not head
+    }
     return sorted(names)
 
 
-def measure_speed(model: LocalModel) -> float:
-    """Tokens per second that training reaches on this machine, from one timed matrix product at the model's shapes."""
-    hidden, wide = model.new_view().config.hidden_size, model.new_view().config.intermediate_size
-    left, right = torch.randn(512, hidden, dtype=model.dtype, device=model.device), torch.randn(hidden, wide, dtype=model.dtype, device=model.device)
+def measure_speed(model: LocalModel, layer_share: float) -> float:
+    """Tokens per second that training would reach on this machine, from timed matrix products at the model's shapes."""
+    view = model.new_view()
+    hidden, wide = view.config.hidden_size, view.config.intermediate_size
+    left = torch.randn(512, hidden, dtype=model.dtype, device=model.device)
+    right = torch.randn(hidden, wide, dtype=model.dtype, device=model.device)
     left @ right
     started = time.perf_counter()
     for _ in range(10):
         left @ right
     rate = 10 * 2 * 512 * hidden * wide / (time.perf_counter() - started)
-    weights = sum(p.numel() for p in model.new_view().parameters())
+    weights = sum(p.numel() for p in view.parameters())
     # Two multiplications per weight forward, two for the input gradients backward; half of the peak is a cautious guess.
-    return 0.5 * rate / (4 * weights)
+    return float(0.5 * rate / (4 * weights * layer_share))
 
 
 def save(view: PeftModel, out: Path) -> None:

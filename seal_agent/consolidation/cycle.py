@@ -1,0 +1,81 @@
+"""One consolidation of one scope, from the first unread episode to the adapter that answers the next request.
+
+This file is the table of contents; each step has a home of its own. It knows protocols only: with the fakes it runs in a second, with a
+large model on a GPU unchanged. A cycle reads a snapshot, and promotes in one transaction or not at all.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from seal_agent.config import SelfEditSettings
+from seal_agent.consolidation.backends import Backends
+from seal_agent.consolidation.examining import examine
+from seal_agent.consolidation.preparing import Lesson, draw, prepare
+from seal_agent.consolidation.run import Run, running, stage
+from seal_agent.consolidation.selection import is_due, select, told_after
+from seal_agent.consolidation.settling import begin, record_only, register, settle
+from seal_agent.errors import TrainingError
+from seal_agent.types import CyclePlan, CycleReport, ProgressCallback, ScopeId, TrainingResult, silent
+
+
+def consolidate(
+    backends: Backends, scope: ScopeId, *, progress: ProgressCallback, should_stop: Callable[[], bool], clock: Callable[[], datetime]
+) -> CycleReport:
+    """Run one cycle; its report is in the ledger too. Raise `CycleInterruptedError`, or what a step raised, after closing the cycle."""
+    run = Run(scope=scope, backends=backends, progress=progress, should_stop=should_stop, clock=clock)
+    with stage(run, "select"):
+        selection = select(backends, scope)
+    with stage(run, "facts"):
+        drafts = draw(run, selection)
+        told = told_after(selection, drafts)
+    if not is_due(selection, told):
+        return record_only(run, selection, drafts)
+    begin(run, selection, drafts)
+    with running(run) as staged:
+        with stage(run, "self-edits"):
+            lesson = prepare(run, told)
+        with stage(run, "train"):
+            training = train(run, lesson, staged.folder)
+        with stage(run, "evaluate"):
+            verdict = examine(run, lesson, staged, selection.live)
+        with stage(run, "settle"):
+            adapter = register(run, lesson, verdict, training, selection.live)
+            return settle(run, lesson, verdict, training, adapter)
+
+
+def train(run: Run, lesson: Lesson, out: Path) -> TrainingResult:
+    """Train one candidate from the frozen base on everything that holds."""
+    if not lesson.taught:
+        raise TrainingError(f"No fact of {run.scope.key!r} has enough sound study material; see self_edit.min_documents_per_fact.")
+    return run.backends.trainer.train(
+        lesson.examples, probes=lesson.probes, out=out, seed=run.seed, progress=run.progress, should_stop=run.should_stop
+    )
+
+
+def plan(backends: Backends, scope: ScopeId, *, clock: Callable[[], datetime]) -> CyclePlan:
+    """Say what a cycle would do now, and for about how long. Writes nothing, and the model writes nothing."""
+    floor_only = replace(backends, settings=backends.settings.model_copy(update={"self_edit": no_writer(backends)}))
+    run = Run(scope=scope, backends=floor_only, progress=silent, should_stop=lambda: False, clock=clock)
+    selection = select(backends, scope)
+    drafts = draw(run, selection)
+    told = told_after(selection, drafts)
+    due = is_due(selection, told)
+    tokens, seconds = backends.trainer.estimate(prepare(run, told).examples) if due and told else (0, 0.0)
+    new = [fact for fact, _ in told if fact.state in ("active", "queued")]
+    return CyclePlan(
+        scope=scope,
+        new_facts=tuple(new),
+        replayed_facts=tuple(fact for fact, _ in told if fact not in new),
+        superseded=tuple(old for draft in drafts for old in draft.supersedes),
+        episodes=len(selection.episodes),
+        estimated_tokens=tokens,
+        estimated_seconds=seconds,
+        reason=f"{len(new)} facts are new" if new else "what holds has changed" if due else "nothing new to learn",
+    )
+
+
+def no_writer(backends: Backends) -> SelfEditSettings:
+    """The settings of a dry run: the floor stands for all material."""
+    return backends.settings.self_edit.model_copy(update={"questions_per_fact": 0})

@@ -1,0 +1,96 @@
+"""What one view of the model knows: held-out questions, earlier facts, general questions, perplexity. Figures only, no verdict.
+
+Baseline and candidate answer the same questions, greedily, with nothing in the prompt but the question. A question that can't be graded
+makes the evaluation invalid, because an error is never a score.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from seal_agent.consolidation.bundled import general_questions, general_texts
+from seal_agent.errors import GradingError, TrainingError
+from seal_agent.protocols import Grader, Model
+from seal_agent.types import Graded, Question, Sheet, Turn
+
+MAX_REPLY_TOKENS = 48
+MAX_GENERAL_TOKENS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examiner:
+    """Whom to ask, in which words, and who judges."""
+
+    model: Model
+    grader: Grader
+    system_prompt: str
+    cache: Path
+    """Where the base's general figures are kept: they are the same every night."""
+
+    def prompt(self, question: str) -> tuple[Turn, ...]:
+        """Closed book: the question and nothing else."""
+        return (Turn(role="system", content=self.system_prompt), Turn(role="user", content=question))
+
+    def sheet(self, adapter: str | None, held_out: Sequence[Question], retained: Sequence[Question]) -> Sheet:
+        """Ask everything of one view; raise `TrainingError` when a reply can't be graded."""
+        asked = self.ask(adapter, [*held_out, *retained], MAX_REPLY_TOKENS)
+        general, perplexity = self.general(adapter)
+        return Sheet(
+            adapter=adapter,
+            held_out=with_probabilities(self, adapter, asked[: len(held_out)]),
+            retained=tuple(asked[len(held_out) :]),
+            general=general,
+            perplexity=perplexity,
+        )
+
+    def ask(self, adapter: str | None, questions: Sequence[Question], max_tokens: int) -> list[Graded]:
+        """Ask and grade; raise `TrainingError` when a reply can't be graded."""
+        replies = self.model.generate([self.prompt(q.text) for q in questions], adapter=adapter, max_tokens=max_tokens)
+        graded: list[Graded] = []
+        for question, reply in zip(questions, replies, strict=True):
+            try:
+                graded.append(self.grader.grade(question, reply.text))
+            except GradingError as error:
+                raise TrainingError(f"The evaluation is invalid: {error}") from error
+        return graded
+
+    def general(self, adapter: str | None) -> tuple[tuple[Graded, ...], float]:
+        """General questions and perplexity on general prose; the base's are measured once and kept."""
+        kept = self.cache / f"general-{self._fingerprint()}.json"
+        questions = general_questions()
+        if adapter is None and kept.exists():
+            row = json.loads(kept.read_text(encoding="utf-8"))
+            return tuple(self.grader.grade(q, r) for q, r in zip(questions, row["replies"], strict=True)), float(row["perplexity"])
+        graded = self.ask(adapter, questions, MAX_GENERAL_TOKENS)
+        perplexity = self.perplexity(adapter)
+        if adapter is None:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            draft = kept.with_suffix(".tmp")
+            draft.write_text(json.dumps({"replies": [g.reply for g in graded], "perplexity": perplexity}), encoding="utf-8")
+            draft.replace(kept)
+        return tuple(graded), perplexity
+
+    def perplexity(self, adapter: str | None) -> float:
+        """Per token, over the bundled general texts."""
+        scores = self.model.score([((), text) for text in general_texts()], adapter=adapter)
+        tokens = sum(len(score) for score in scores)
+        return math.exp(-sum(sum(score) for score in scores) / tokens)
+
+    def _fingerprint(self) -> str:
+        """Same model, same system prompt, same questions, same figures."""
+        content = [self.model.id, self.system_prompt, *(q.text for q in general_questions()), *general_texts()]
+        return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
+
+
+def with_probabilities(examiner: Examiner, adapter: str | None, graded: Sequence[Graded]) -> tuple[Graded, ...]:
+    """Add to each the mean log-probability per token of its first accepted answer."""
+    scores = examiner.model.score([(examiner.prompt(g.question.text), target(g.question)) for g in graded], adapter=adapter)
+    return tuple(replace(g, logprob=sum(score) / len(score)) for g, score in zip(graded, scores, strict=True))
+
+
+def target(question: Question) -> str:
+    """The words whose probability is read: a question drawn from a fact is answered with the fact as it was taught."""
+    return question.reference or question.answers[0]

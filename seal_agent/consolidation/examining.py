@@ -1,0 +1,85 @@
+"""Judge a candidate: evaluate it beside the base, ask the gate, and where it drifts, scale it down and judge again.
+
+The scale is found by bisection (STABLE, arXiv 2510.16089) on the cheap measures, general questions and perplexity; recall is asked once
+more at the scale found.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from seal_agent.adapters.artefact import new_stage
+from seal_agent.adapters.scale import scaled
+from seal_agent.consolidation.evaluation import MAX_REPLY_TOKENS
+from seal_agent.consolidation.gate import decide, drifted, general, perplexity
+from seal_agent.consolidation.preparing import Lesson
+from seal_agent.consolidation.run import Run, Staged
+from seal_agent.types import Adapter, Decision, Evaluation, Sheet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was judged, where its files are, and what the gate said."""
+
+    folder: Path
+    evaluation: Evaluation
+    decision: Decision
+
+
+def examine(run: Run, lesson: Lesson, staged: Staged, live: Adapter | None) -> Verdict:
+    """Evaluate base, incumbent and candidate on the same questions and decide."""
+    examiner = run.examiner
+    run.say("evaluate", 0, 3, "base")
+    baseline = examiner.sheet(None, lesson.held_out, lesson.earlier)
+    incumbent = None
+    if live is not None and lesson.earlier:
+        run.say("evaluate", 1, 3, "live adapter")
+        run.backends.model.load_adapter(live.name, live.path)
+        incumbent = Sheet(
+            adapter=live.name,
+            held_out=(),
+            retained=tuple(examiner.ask(live.name, lesson.earlier, MAX_REPLY_TOKENS)),
+            general=baseline.general,
+            perplexity=baseline.perplexity,
+        )
+    run.say("evaluate", 2, 3, "candidate")
+    name = load(run, staged, staged.folder)
+    candidate = examiner.sheet(name, lesson.held_out, lesson.earlier)
+    evaluation = Evaluation(baseline=baseline, candidate=candidate, incumbent=incumbent, seed=run.seed)
+    if drifted(evaluation, run.backends.settings.gate):
+        return scaled_down(run, lesson, staged, evaluation)
+    return Verdict(folder=staged.folder, evaluation=evaluation, decision=decide(evaluation, run.backends.settings.gate))
+
+
+def scaled_down(run: Run, lesson: Lesson, staged: Staged, evaluation: Evaluation) -> Verdict:
+    """Bisect for the largest scale at which the candidate harms nothing, and judge it whole there."""
+    settings = run.backends.settings.gate
+    low, high = 0.0, 1.0
+    best: tuple[float, Path, str] | None = None
+    for step in range(settings.scale_steps):
+        scale = (low + high) / 2
+        if scale < settings.min_scale:
+            break
+        run.say("scale", step, settings.scale_steps, f"x{scale:.3g}")
+        folder = new_stage(run.adapters)
+        staged.copies.append(folder)
+        name = load(run, staged, scaled(staged.folder, folder, scale))
+        general_graded, ratio = run.examiner.general(name)
+        tried = replace(evaluation, candidate=replace(evaluation.candidate, general=general_graded, perplexity=ratio), scale=scale)
+        if general(tried, settings).passed and perplexity(tried, settings).passed:
+            low, best = scale, (scale, folder, name)
+        else:
+            high = scale
+    if best is None:
+        return Verdict(folder=staged.folder, evaluation=evaluation, decision=decide(evaluation, settings))
+    scale, folder, name = best
+    candidate = run.examiner.sheet(name, lesson.held_out, lesson.earlier)
+    judged = replace(evaluation, candidate=candidate, scale=scale)
+    return Verdict(folder=folder, evaluation=judged, decision=decide(judged, settings))
+
+
+def load(run: Run, staged: Staged, folder: Path) -> str:
+    """Make a candidate answerable under a name of its own."""
+    name = f"candidate-{run.id}-{len(staged.loaded)}"
+    run.backends.model.load_adapter(name, folder)
+    staged.loaded.append(name)
+    return name

@@ -1,0 +1,71 @@
+"""The mix that one candidate is trained on: study material of all facts, and anchors that hold the rest of the model where it is."""
+
+import hashlib
+import json
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from seal_agent.config import TrainingSettings
+from seal_agent.consolidation.bundled import anchor_prompts, anchor_texts
+from seal_agent.consolidation.evaluation import Examiner
+from seal_agent.protocols import Model
+from seal_agent.types import Example, Question, SelfEdit
+
+WHOLE = 4
+"""One item in so many teaches its whole answer; the others only its beginning, which decides the fact that is meant."""
+BEGINNING = 8
+"""Words of an answer's beginning."""
+ANCHOR_TOKENS = 16
+PROSE_WORDS = 24
+"""The base's predictions over the beginning of a passage hold the rest as well, for half of the tokens."""
+
+
+def lessons(items: Sequence[SelfEdit], examiner: Examiner) -> list[Example]:
+    """One example per item of study material. Most need only teach which fact a question leads to: half of the tokens, same recall."""
+    examples: list[Example] = []
+    seen: dict[str, int] = {}
+    for item in items:
+        number = seen[item.fact_id] = seen.get(item.fact_id, -1) + 1
+        words = item.answer.split()
+        whole = number % WHOLE == 0 or len(words) <= BEGINNING
+        answer = item.answer if whole else " ".join(words[:BEGINNING])
+        examples.append(Example(prompt=examiner.prompt(item.prompt), answer=answer, fact_id=item.fact_id, ended=whole))
+    return examples
+
+
+def probes(questions: Sequence[Question], examiner: Examiner) -> list[Example]:
+    """Held-out questions as the trainer's stopping signal; never trained on."""
+    return [Example(prompt=examiner.prompt(q.text), answer=q.reference or q.answers[0], fact_id=q.fact_id) for q in questions]
+
+
+def anchors(count: int, examiner: Examiner, settings: TrainingSettings) -> list[Example]:
+    """`count` anchors: everyday prompts with the base model's own answers, and plain prose, half and half, drawn with the seed."""
+    order = random.Random(settings.seed)
+    prose = [Example(prompt=(), answer=" ".join(text.split()[:PROSE_WORDS]), ended=False) for text in anchor_texts()]
+    answers = own_answers(examiner.model, examiner)
+    chat = [Example(prompt=examiner.prompt(p), answer=a, ended=False) for p, a in zip(anchor_prompts(), answers, strict=True) if a]
+    half = math.ceil(count / 2)
+    return [*drawn(chat, half, order), *drawn(prose, count - half, order)]
+
+
+def drawn(examples: list[Example], count: int, order: random.Random) -> list[Example]:
+    """`count` of the examples, each as often as any other."""
+    rounds = [order.sample(examples, len(examples)) for _ in range(math.ceil(count / len(examples)))]
+    return [example for once in rounds for example in once][:count]
+
+
+def own_answers(model: Model, examiner: Examiner) -> list[str]:
+    """The base model's greedy answers to the anchor prompts; they never change, so they are kept in the brain's cache."""
+    content = "\n".join([model.id, examiner.system_prompt, *anchor_prompts()])
+    kept = Path(examiner.cache) / f"anchors-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
+    if kept.exists():
+        return list(json.loads(kept.read_text(encoding="utf-8")))
+    replies = model.generate([examiner.prompt(prompt) for prompt in anchor_prompts()], max_tokens=ANCHOR_TOKENS)
+    texts = [reply.text for reply in replies]
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    draft = kept.with_suffix(".tmp")
+    draft.write_text(json.dumps(texts), encoding="utf-8")
+    draft.replace(kept)
+    return texts

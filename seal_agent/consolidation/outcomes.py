@@ -1,0 +1,33 @@
+"""Per fact: how much material it had, how often its held-out questions were answered right, and so whether the weights know it."""
+
+import math
+from collections import defaultdict
+from statistics import mean
+
+from seal_agent.consolidation.preparing import Lesson
+from seal_agent.types import Evaluation, Fact, FactOutcome, FactState, Graded
+
+
+def outcomes_of(lesson: Lesson, evaluation: Evaluation, *, promoted: bool) -> tuple[FactOutcome, ...]:
+    """One outcome per fact that holds; nothing is learned from a candidate that was not promoted."""
+    graded: dict[str, list[Graded]] = defaultdict(list)
+    for result in evaluation.candidate.held_out:
+        if result.question.fact_id is not None:
+            graded[result.question.fact_id].append(result)
+    return tuple(outcome(fact, len(lesson.material.of(fact.id)), graded[fact.id], promoted) for fact in lesson.facts)
+
+
+def outcome(fact: Fact, documents: int, graded: list[Graded], promoted: bool) -> FactOutcome:
+    """Learned means: at least half of its held-out questions are answered right, closed book."""
+    recalled = sum(result.correct for result in graded)
+    known: FactState = "learned" if promoted and graded and recalled * 2 >= len(graded) else "not_learned"
+    logprobs = [result.logprob for result in graded if result.logprob is not None]
+    return FactOutcome(
+        fact_id=fact.id,
+        text=fact.text,
+        state=known,
+        documents=documents,
+        probability=math.exp(mean(logprobs)) if logprobs else None,
+        recalled=recalled,
+        asked=len(graded),
+    )

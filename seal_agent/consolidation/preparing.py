@@ -1,0 +1,104 @@
+"""What is taught in one cycle and what is held back: facts drawn, questions chosen, study material written, anchors added."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seal_agent.consolidation.asking import Asked, Topics
+from seal_agent.consolidation.durability import Durability
+from seal_agent.consolidation.facts import Draft, draw_facts
+from seal_agent.consolidation.inner_loop import anchors, lessons, probes
+from seal_agent.consolidation.questions import hold_out, without_leaks
+from seal_agent.consolidation.run import Run
+from seal_agent.consolidation.selection import Selection
+from seal_agent.consolidation.self_edit import Material, Writer, floor, written
+from seal_agent.protocols import Vectors
+from seal_agent.types import Example, Fact, Question, SelfEdit
+
+ASKED_PER_FACT = 14
+"""Most ways to ask for a fact that are looked up, before some are held out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """Everything that one candidate is trained on and judged by."""
+
+    facts: tuple[Fact, ...]
+    """All facts that hold."""
+    taught: tuple[str, ...]
+    """Ids of those with enough material."""
+    material: Material
+    held_out: tuple[Question, ...]
+    earlier: tuple[Question, ...]
+    """The held-out questions of facts that the live adapter knows already."""
+    examples: tuple[Example, ...]
+    probes: tuple[Example, ...]
+
+
+def draw(run: Run, selection: Selection) -> list[Draft]:
+    """Draw the facts of the episodes that no cycle has read yet."""
+    if not selection.episodes:
+        return []
+    own = [(fact, vector) for fact, vector in selection.told if fact.scope == run.scope]
+    embedder = run.backends.embedder
+    return draw_facts(selection.episodes, own, Durability(embedder, run.cache), embedder, run.backends.settings.facts)
+
+
+def prepare(run: Run, told: list[tuple[Fact, Vectors]]) -> Lesson:
+    """Write the material for all facts that hold, the held-out questions first."""
+    facts = [fact for fact, _ in told]
+    questions, asked = choose_questions(run, told)
+    material = write(run, told, asked, questions)
+    taught = [fact.id for fact in facts if len(material.of(fact.id)) >= run.backends.settings.self_edit.min_documents_per_fact]
+    items = [item for item in material.items if item.fact_id in set(taught)]
+    kept = [question for question in questions if question.fact_id in set(taught)]
+    earlier = {fact.id for fact in facts if fact.state in ("learned", "not_learned")}
+    return Lesson(
+        facts=tuple(facts),
+        taught=tuple(taught),
+        material=material,
+        held_out=tuple(kept),
+        earlier=tuple(question for question in kept if question.fact_id in earlier),
+        examples=tuple(mixed(run, items)),
+        probes=tuple(probes(kept, run.examiner)),
+    )
+
+
+def choose_questions(run: Run, told: list[tuple[Fact, Vectors]]) -> tuple[list[Question], list[list[Asked]]]:
+    """Hold out questions for every fact; return them and, per fact, the ways to ask that are left for training."""
+    topics = Topics(run.backends.embedder, run.cache)
+    ways = topics.questions([fact for fact, _ in told], np.stack([vector for _, vector in told]), ASKED_PER_FACT)
+    held_out: list[Question] = []
+    left: list[list[Asked]] = []
+    for (fact, _), asked in zip(told, ways, strict=True):
+        questions, rest = hold_out(fact, asked, run.backends.settings.self_edit.held_out_per_fact)
+        held_out += questions
+        left.append(rest)
+    return held_out, left
+
+
+def write(run: Run, told: list[tuple[Fact, Vectors]], asked: list[list[Asked]], held_out: list[Question]) -> Material:
+    """The floor for every fact, and what the model writes well on top of it, within the limit per fact."""
+    settings = run.backends.settings.self_edit
+    facts = [fact for fact, _ in told]
+    sound: list[SelfEdit] = []
+    refused: dict[str, int] = {}
+    if settings.questions_per_fact:
+        writer = Writer(model=run.backends.model, embedder=run.backends.embedder, settings=settings)
+        extra = written(facts, np.stack([vector for _, vector in told]), [q.text for q in held_out], writer, run.seed)
+        sound, refused = list(extra.items), extra.refused
+    items: list[SelfEdit] = []
+    for number, fact in enumerate(facts):
+        own = [item for item in sound if item.fact_id == fact.id]
+        base = without_leaks(floor(fact, asked[number], settings), held_out)
+        items += [*base[: max(settings.max_documents_per_fact - len(own), 0)], *own]
+        run.say("self-edits", number + 1, len(facts))
+    return Material(items=tuple(items), refused=refused)
+
+
+def mixed(run: Run, items: list[SelfEdit]) -> list[Example]:
+    """The lessons, and as many anchors as the share asks for."""
+    settings = run.backends.settings.training
+    taught = lessons(items, run.examiner)
+    count = round(len(taught) * settings.anchor_share / (1.0 - settings.anchor_share)) if settings.anchor_share < 1 else 0
+    return [*taught, *anchors(count, run.examiner, settings)] if taught and count else taught

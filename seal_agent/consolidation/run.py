@@ -1,0 +1,102 @@
+"""What the steps of one running cycle share, and what happens when one of them fails: the stage is removed, the cycle is closed."""
+
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from seal_agent.adapters.artefact import new_stage
+from seal_agent.consolidation.backends import Backends
+from seal_agent.consolidation.evaluation import Examiner
+from seal_agent.errors import CycleInterruptedError
+from seal_agent.ledger import cycles, facts
+from seal_agent.types import FactState, Progress, ProgressCallback, ScopeId
+
+logger = logging.getLogger(__name__)
+
+QUEUED: frozenset[FactState] = frozenset({"queued"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One cycle under way: whose it is, when it stops, how long each step took."""
+
+    scope: ScopeId
+    backends: Backends
+    progress: ProgressCallback
+    should_stop: Callable[[], bool]
+    clock: Callable[[], datetime]
+    id: str = field(default_factory=lambda: f"c_{uuid.uuid4().hex[:16]}")
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def cache(self) -> Path:
+        return self.backends.folder / "cache"
+
+    @property
+    def adapters(self) -> Path:
+        return self.backends.folder / "adapters"
+
+    @property
+    def seed(self) -> int:
+        return self.backends.settings.training.seed
+
+    @property
+    def examiner(self) -> Examiner:
+        system_prompt = self.backends.settings.model.system_prompt
+        return Examiner(model=self.backends.model, grader=self.backends.grader, system_prompt=system_prompt, cache=self.cache)
+
+    def say(self, step: str, done: int, total: int, detail: str = "") -> None:
+        """Report progress, and stop here if the caller wants to."""
+        if self.should_stop():
+            raise CycleInterruptedError(f"The consolidation of {self.scope.key!r} was stopped on request; nothing was promoted.")
+        self.progress(Progress(stage=step, done=done, total=total, detail=detail))
+
+
+@dataclass(slots=True)
+class Staged:
+    """Where candidates of this cycle are written before they are published, and the names they are loaded under."""
+
+    folder: Path
+    loaded: list[str] = field(default_factory=list)
+    copies: list[Path] = field(default_factory=list)
+
+
+@contextmanager
+def stage(run: Run, name: str) -> Iterator[None]:
+    """Time one step and announce it."""
+    run.say(name, 0, 1)
+    started = time.perf_counter()
+    yield
+    run.seconds[name] = round(time.perf_counter() - started, 3)
+
+
+@contextmanager
+def running(run: Run) -> Iterator[Staged]:
+    """Clean up after the candidate, however the cycle ends; a cycle that did not settle is closed as failed, its facts wait again."""
+    staged = Staged(folder=new_stage(run.adapters))
+    try:
+        yield staged
+    except BaseException as error:  # Ctrl-C too: nothing may stay half done
+        close_failed(run, error)
+        raise
+    finally:
+        for name in staged.loaded:
+            run.backends.model.unload_adapter(name)
+        for folder in (staged.folder, *staged.copies):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def close_failed(run: Run, error: BaseException) -> None:
+    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    logger.warning("cycle %s of %s failed: %s", run.id, run.scope.key, type(error).__name__)
+    with run.backends.ledger.write() as conn:
+        if any(row.id == run.id and row.state == "running" for row in cycles.list_cycles(conn, run.scope)):
+            cycles.end_cycle(conn, run.id, "failed", reason, "{}", run.clock())
+        for fact in facts.list_facts(conn, run.scope, states=QUEUED):
+            facts.set_fact_state(conn, fact.id, "active")

@@ -1,0 +1,62 @@
+"""What a night works on: the episodes not read yet, and the facts that the next adapter must know.
+
+An adapter is trained on every fact that is told, its own scope's and the shared ones of agent and tenant: old ones are replayed, so that
+nothing is lost and the order of nights does not matter. It changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from seal_agent.consolidation.backends import Backends
+from seal_agent.consolidation.facts import Draft
+from seal_agent.ledger import adapters, episodes, facts
+from seal_agent.protocols import Vectors
+from seal_agent.types import Adapter, Episode, Fact, ScopeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """A snapshot: what came later belongs to the next night."""
+
+    episodes: tuple[Episode, ...]
+    told: tuple[tuple[Fact, Vectors], ...]
+    """Facts that hold now, with their vectors."""
+    live: Adapter | None
+
+
+def select(backends: Backends, scope: ScopeId) -> Selection:
+    with backends.ledger.read() as conn:
+        told = facts.list_facts(conn, scope, states=facts.TOLD, inherit=True)
+        return Selection(
+            episodes=tuple(episodes.list_episodes(conn, scope, unextracted_only=True)),
+            told=tuple(with_vectors(conn, backends, told)),
+            live=adapters.live_adapter(conn, scope),
+        )
+
+
+def with_vectors(conn: Connection, backends: Backends, told: list[Fact]) -> list[tuple[Fact, Vectors]]:
+    """Facts whose vector is missing, or was made by another embedder, are embedded here."""
+    stored = {i: v for i, v in facts.fact_vectors(conn, [fact.id for fact in told]).items() if v.shape == (backends.embedder.dim,)}
+    missing = [fact for fact in told if fact.id not in stored]
+    stored |= dict(zip([fact.id for fact in missing], backends.embedder.embed([fact.quote for fact in missing]), strict=True))
+    return [(fact, stored[fact.id]) for fact in told]
+
+
+def told_after(selection: Selection, drafts: Sequence[Draft]) -> list[tuple[Fact, Vectors]]:
+    """The facts that hold once the drafts are recorded, with their vectors."""
+    gone = {old for draft in drafts for old in draft.supersedes}
+    both = [*selection.told, *((draft.fact, draft.vector) for draft in drafts)]
+    return [(fact, vector) for fact, vector in both if fact.id not in gone]
+
+
+def is_due(selection: Selection, told: Sequence[tuple[Fact, Vectors]]) -> bool:
+    """Whether there is a fact that no cycle has tried yet, or the live adapter still tells one that no longer holds.
+
+    A fact that was tried and not learned is not a reason by itself: the same material and seed give the same result.
+    """
+    holds = {fact.id for fact, _ in told}
+    taught = set(selection.live.fact_ids) if selection.live else set()
+    untried = any(fact.state in ("active", "queued") and fact.id not in taught for fact, _ in told)
+    return untried or bool(taught - holds)

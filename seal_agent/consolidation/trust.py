@@ -1,0 +1,33 @@
+"""What must never become training material, whoever said it: secrets, and text that gives orders to the trainer or the model.
+
+Patterns only, as a last line; the privacy policy proper works where text is recorded.
+"""
+
+import re
+
+SECRET = re.compile(
+    r"\b(?:password|passwort|passcode|pin(?: code)?|secret|api[ _-]?key|token|cvv|otp)\b\s*(?:is|are|was|:|=)"
+    r"|\b(?:sk|pk|ghp|gho|xox[abp]|AKIA)[-_]?[A-Za-z0-9_-]{16,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"|\b(?:\d[ -]?){13,19}\b"
+    r"|\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b"
+    r"|\b\d{3}-\d{2}-\d{4}\b"
+    r"|\b[\w.+-]+@[\w-]+\.[\w.]+\b"
+    r"|\bbearer [A-Za-z0-9._-]{12,}",
+    re.IGNORECASE,
+)
+ORDER = re.compile(
+    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|above|previous|earlier|everything)"
+    r"|\b(?:system prompt|jailbreak|developer mode|you are now)\b"
+    r"|\b(?:from now on you are|act as|pretend to be|train on this|learn this by heart)\b"
+    r"|<\|?/?(?:im_start|im_end|system|assistant|endoftext|episode|memory)\b"
+    r"|\bcall (?:the )?\w+ (?:tool|function)\b",
+    re.IGNORECASE,
+)
+
+
+def refusal(text: str) -> str | None:
+    """Why a text can't be learnt, or None: "secret" or "order"."""
+    if SECRET.search(text):
+        return "secret"
+    return "order" if ORDER.search(text) else None
