@@ -1,0 +1,62 @@
+"""`adapters` shows and moves what is live."""
+
+import pytest
+
+from seal_agent.types import Adapter
+from tests.brains import learn
+from tests.cli.conftest import Cli
+
+
+@pytest.fixture
+def taught(cli: Cli) -> tuple[Adapter, Adapter]:
+    with cli.open() as memory:
+        ana = memory.scope(user="ana")
+        return learn(memory, ana, {"Capital of France?": "Lyon"}), learn(memory, ana, {"Capital of France?": "Nice"})
+
+
+def live(cli: Cli, *command: str) -> str | None:
+    ended = cli("adapters", *command, "--user", "ana", "--json")
+    assert ended.code == 0
+    name: str | None = ended.json["live"] and ended.json["live"]["name"]
+    return name
+
+
+def test_there_and_back(cli: Cli, taught: tuple[Adapter, Adapter]) -> None:
+    first, second = (adapter.name for adapter in taught)
+    moves = [("rollback",), ("rollback",), ("forward",), ("promote", second), ("base",)]
+    assert [live(cli, *move) for move in moves] == [first, None, first, second, None]
+
+
+def test_the_answer_follows(cli: Cli, taught: tuple[Adapter, Adapter]) -> None:
+    said = []
+    for move in ("rollback", "rollback"):
+        cli("adapters", move, "--user", "ana")
+        said.append(cli("ask", "Capital of France?", "--use", "weights", "--user", "ana").out.strip())
+    assert said == ["Lyon", "Paris"]
+
+
+def test_adapters_are_listed_and_shown(cli: Cli, taught: tuple[Adapter, Adapter]) -> None:
+    listed = cli("adapters", "list", "--user", "ana").out.splitlines()
+    assert [line.split()[0] for line in listed] == [taught[0].name, "live"]
+    shown = cli("adapters", "show", taught[0].name, "--user", "ana")
+    assert taught[0].sha256 in shown.out
+    assert cli("adapters", "show", taught[0].name, "--user", "ana", "--json").json["version"] == 1
+
+
+def test_nothing_to_go_back_to_is_code_2(cli: Cli) -> None:
+    cli("init")
+    for move in ("rollback", "forward"):
+        assert cli("adapters", move).code == 2
+    assert "No adapters yet" in cli("adapters", "list").out
+
+
+@pytest.mark.parametrize("command", ["show", "promote"])
+def test_an_unknown_or_foreign_name_is_code_2(cli: Cli, taught: tuple[Adapter, Adapter], command: str) -> None:
+    for arguments in (("nobody", "--user", "ana"), (taught[0].name, "--user", "ben")):
+        ended = cli("adapters", command, *arguments, "--json")
+        assert (ended.code, ended.json["error"]["type"]) == (2, "UnknownRecordError")
+
+
+def test_a_damaged_adapter_is_code_4(cli: Cli, taught: tuple[Adapter, Adapter]) -> None:
+    (cli.brain / taught[0].path / "adapter_model.safetensors").write_bytes(b"")
+    assert cli("adapters", "rollback", "--user", "ana").code == 4
