@@ -1,8 +1,6 @@
 """A scope records, finds, tells and answers, for itself and for nobody else."""
 
-import sys
 import threading
-import types
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,13 +9,11 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-import seal_agent.consolidation
 from seal_agent.config import Settings
-from seal_agent.consolidation.backends import Backends
-from seal_agent.errors import EmbeddingError, InvalidTurnError, ModelNotFoundError, StoreError, UsageError
+from seal_agent.errors import EmbeddingError, InvalidTurnError, StoreError, UsageError
 from seal_agent.memory import Memory
 from seal_agent.testing import HashEmbedder, ScriptedModel
-from seal_agent.types import CyclePlan, CycleReport, FactKind, ScopeId
+from seal_agent.types import FactKind, ScopeId
 from tests.brains import START, BrokenEmbedder, learn, open_brain
 from tests.test_turns import MALFORMED
 
@@ -228,77 +224,6 @@ def test_a_context_does_not_cost_a_model(tmp_path: Path) -> None:
         assert "vegetarian" in memory.scope(user="ana").context("vegetarian dinner").text
 
 
-def test_a_missing_model_says_where_it_was_looked_for(tmp_path: Path) -> None:
-    settings = Settings.load(None, model={"id": str(tmp_path / "absent")})
-    with open_brain(tmp_path / "brain", model=None, settings=settings) as memory, pytest.raises(ModelNotFoundError, match="absent"):
-        memory.scope(user="ana").ask("Who am I?")
-
-
-def test_an_answer_says_what_it_rests_on(memory: Memory) -> None:
-    ana = memory.scope(user="ana")
-    episode = ana.add("I'm vegetarian, so cook accordingly")
-    answer = ana.ask("Dinner?")
-    assert (answer.text, answer.trace.route, answer.trace.adapter, answer.trace.cited) == ("lentils", "both", None, (episode.id,))
-    assert answer.trace.prompt_tokens > 10
-    assert answer.trace.answer_tokens == 1
-    assert set(answer.trace.seconds) == {"load", "context", "adapter", "answer"}
-    assert episodes(memory) == 1
-
-
-def test_weights_alone_are_asked_without_context(memory: Memory) -> None:
-    ana = memory.scope(user="ana")
-    ana.add("I'm vegetarian, so cook accordingly")
-    learn(memory, ana, {"What should I cook?": "tofu"})
-    assert ana.ask("What should I cook?", use="weights").text == "tofu"
-    assert ana.ask("What should I cook?", use="weights").trace.cited == ()
-
-
-def test_text_alone_is_asked_without_the_adapter(memory: Memory) -> None:
-    ana = memory.scope(user="ana")
-    learn(memory, ana, {"Capital of France?": "Lyon"})
-    answer = ana.ask("Capital of France?", use="text")
-    assert (answer.text, answer.trace.adapter) == ("Paris", None)
-
-
-def test_a_user_without_an_adapter_is_answered_by_the_shared_one(memory: Memory) -> None:
-    shared = learn(memory, memory.scope(), {"When do parcels ship?": "on Monday"})
-    answer = memory.scope(user="ana").ask("When do parcels ship?")
-    assert (answer.text, answer.trace.adapter) == ("on Monday", shared.name)
-
-
-def test_no_other_users_adapter_ever_answers(memory: Memory) -> None:
-    learn(memory, memory.scope(user="ben"), {"What is my pin?": "1234"})
-    assert memory.scope(user="ana").ask("What is my pin?").trace.adapter is None
-
-
-@pytest.mark.parametrize("damage", ["flipped", "missing", "foreign file"])
-def test_a_damaged_adapter_is_passed_over_with_a_warning(memory: Memory, damage: str, caplog: pytest.LogCaptureFixture) -> None:
-    ana = memory.scope(user="ana")
-    adapter = learn(memory, ana, {"Capital of France?": "Lyon"})
-    weights = memory.folder / adapter.path / "adapter_model.safetensors"
-    if damage == "flipped":
-        weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
-    elif damage == "missing":
-        weights.unlink()
-    else:
-        (weights.parent / "code.py").write_text("boom")
-    answer = ana.ask("Capital of France?")
-    assert (answer.text, answer.trace.adapter) == ("Paris", None)
-    assert adapter.name in caplog.text
-    assert "IntegrityError" in caplog.text
-
-
-@pytest.mark.parametrize("question", ["", "  ", None, "\ud800"])
-def test_what_is_no_question_is_refused(memory: Memory, question: Any) -> None:
-    with pytest.raises(UsageError):
-        memory.scope(user="ana").ask(question)
-
-
-def test_a_route_that_does_not_exist_is_refused(memory: Memory) -> None:
-    with pytest.raises(UsageError, match="text, weights, both"):
-        memory.scope(user="ana").ask("Who?", use="guess")  # type: ignore[arg-type]  # the point
-
-
 def test_every_kind_of_fact_can_be_stated(memory: Memory) -> None:
     ana = memory.scope(user="ana")
     assert {ana.remember(f"Ana {kind}.", kind=kind).kind for kind in get_args(FactKind)} == set(get_args(FactKind))
@@ -317,81 +242,6 @@ def test_threads_that_add_at_once_lose_nothing(memory: Memory) -> None:
     for thread in threads:
         thread.join()
     assert (episodes(memory), memory.stats().not_embedded) == (60, 0)
-
-
-# The night, on a cycle that is told what to do: what a real one does is proved in tests/consolidation.
-
-
-class Cycle(types.ModuleType):
-    """Stands where `consolidation/cycle.py` does."""
-
-    def __init__(self, memory: Memory) -> None:
-        super().__init__("seal_agent.consolidation.cycle")
-        self.memory = memory
-        self.seen: list[Backends] = []
-        self.during: Any = lambda: None
-
-    def plan(self, backends: Backends, scope: ScopeId, *, clock: Any) -> CyclePlan:
-        self.seen.append(backends)
-        return CyclePlan(
-            scope=scope,
-            new_facts=(),
-            replayed_facts=(),
-            superseded=(),
-            episodes=0,
-            estimated_tokens=0,
-            estimated_seconds=0.0,
-            reason="nothing to do",
-        )
-
-    def consolidate(self, backends: Backends, scope: ScopeId, *, progress: Any, should_stop: Any, clock: Any) -> CycleReport:
-        assert not should_stop()
-        self.during()
-        adapter = learn(self.memory, self.memory.scope(user=scope.user), {"Capital of France?": "Lyon"})
-        return CycleReport(cycle_id="c", scope=scope, state="promoted", reason="it helps", adapter=adapter.name)
-
-
-@pytest.fixture
-def cycle(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> Cycle:
-    fake = Cycle(memory)
-    monkeypatch.setitem(sys.modules, "seal_agent.consolidation.cycle", fake)
-    monkeypatch.setattr(seal_agent.consolidation, "cycle", fake, raising=False)
-    return fake
-
-
-def test_the_next_request_after_a_promotion_is_answered_by_the_new_adapter(memory: Memory, cycle: Cycle) -> None:
-    ana = memory.scope(user="ana")
-    assert ana.ask("Capital of France?").text == "Paris"
-    report = ana.consolidate()
-    answer = ana.ask("Capital of France?", use="weights")
-    assert (answer.text, answer.trace.adapter) == ("Lyon", report.adapter)
-
-
-def test_a_dry_run_only_plans(memory: Memory, cycle: Cycle) -> None:
-    plan = memory.scope(user="ana").consolidate(dry_run=True)
-    assert (plan.reason, memory.stats().adapters) == ("nothing to do", 0)
-    assert cycle.seen[0].folder == memory.folder
-    assert len(cycle.seen[0].base_sha256) == 64
-
-
-def test_adding_and_asking_go_on_during_consolidation(memory: Memory, cycle: Cycle) -> None:
-    ana = memory.scope(user="ana")
-    inside, goes_on = threading.Event(), threading.Event()
-
-    def during() -> None:
-        inside.set()
-        assert goes_on.wait(10)
-
-    cycle.during = during
-    night = threading.Thread(target=ana.consolidate)
-    night.start()
-    assert inside.wait(10)
-    ana.add("said at night")
-    assert ana.ask("Capital of France?").text == "Paris"
-    goes_on.set()
-    night.join()
-    assert ana.ask("Capital of France?", use="weights").text == "Lyon"
-    assert episodes(memory) == 1
 
 
 def test_after_close_every_call_says_so(tmp_path: Path) -> None:
