@@ -8,14 +8,15 @@ say.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import get_args
 
+from seal_agent.chat import question_prompt
 from seal_agent.errors import GenerationError, IntegrityError, UsageError
 from seal_agent.ledger.adapters import nearest_live
 from seal_agent.parts import Parts
-from seal_agent.types import Adapter, Answer, Context, Route, ScopeId, Trace, Turn
+from seal_agent.types import Adapter, Answer, Context, Route, ScopeId, Trace
 
 logger = logging.getLogger(__name__)
 
@@ -39,34 +40,37 @@ def check_route(use: Route) -> Route:
     return use
 
 
-def prompt_for(system_prompt: str, context: Context, question: str) -> tuple[Turn, ...]:
-    """What is remembered goes ahead of the question, in the user's message: small models heed it there best."""
-    asked = f"{context.text}\n\n{question}" if context.text else question
-    system = (Turn(role="system", content=system_prompt),) if system_prompt.strip() else ()
-    return (*system, Turn(role="user", content=asked))
+def answers(parts: Parts, scope: ScopeId, questions: Sequence[str], route: Route, find: Callable[[str], Context]) -> list[Answer]:
+    """Answer checked questions in one batch, all with the same adapter; `find` returns the context for one.
 
-
-def answer(parts: Parts, scope: ScopeId, question: str, route: Route, find: Callable[[str], Context]) -> Answer:
-    """Answer a checked question; `find` returns the context for it. Raise `ModelNotFoundError` or `GenerationError`."""
+    Raise `ModelNotFoundError` or `GenerationError`.
+    """
     started = time.perf_counter()
     model = parts.model
     loaded = time.perf_counter()
-    context = find(question) if route != "weights" else NO_CONTEXT
+    contexts = [find(question) if route != "weights" else NO_CONTEXT for question in questions]
     found = time.perf_counter()
-    prompt = prompt_for(parts.settings.model.system_prompt, context, question)
+    system_prompt = parts.settings.model.system_prompt
+    prompts = [question_prompt(system_prompt, question, context.text) for question, context in zip(questions, contexts, strict=True)]
     with lease(parts, scope) if route != "text" else nullcontext(None) as adapter:
         leased = time.perf_counter()
-        reply = model.generate([prompt], adapter=adapter, max_tokens=parts.settings.model.max_answer_tokens)[0]
+        replies = model.generate(prompts, adapter=adapter, max_tokens=parts.settings.model.max_answer_tokens)
     ended = time.perf_counter()
-    trace = Trace(
-        route=route,
-        adapter=adapter,
-        cited=context.cited,
-        prompt_tokens=sum(model.count_tokens(turn.content) for turn in prompt),
-        answer_tokens=reply.tokens,
-        seconds={"load": loaded - started, "context": found - loaded, "adapter": leased - found, "answer": ended - leased},
-    )
-    return Answer(text=reply.text, trace=trace)
+    seconds = {"load": loaded - started, "context": found - loaded, "adapter": leased - found, "answer": ended - leased}
+    return [
+        Answer(
+            text=reply.text,
+            trace=Trace(
+                route=route,
+                adapter=adapter,
+                cited=context.cited,
+                prompt_tokens=sum(model.count_tokens(turn.content) for turn in prompt),
+                answer_tokens=reply.tokens,
+                seconds=seconds,
+            ),
+        )
+        for reply, context, prompt in zip(replies, contexts, prompts, strict=True)
+    ]
 
 
 @contextmanager

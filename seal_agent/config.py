@@ -32,7 +32,7 @@ class ModelSettings(Section):
     )
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves torch's choice.")
     batch_tokens: Count = Field(4096, description="Most tokens (padding included) in one forward pass of generation or scoring.")
-    system_prompt: str = Field("", description="System message of answers and of study material alike.")
+    system_prompt: str = Field("", description="System message of answers and of study material alike; empty is an empty message.")
     max_answer_tokens: Count = Field(64, description="Longest answer of `ask`, in tokens.")
 
 

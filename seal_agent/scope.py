@@ -7,7 +7,7 @@ passed to it can widen that. Deliberately thin: it checks, orders the steps and 
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Literal, get_args, overload
 
@@ -189,8 +189,13 @@ class Scope:
         Records nothing. Raise `ModelNotFoundError` or `GenerationError`. A live adapter whose files are damaged is passed over with a
         warning: the base answers, and `trace.adapter` is None.
         """
-        check_query(question)
-        return answering.answer(self._parts, self._id, question, answering.check_route(use), self.context)
+        return self.ask_many([question], use=use)[0]
+
+    def ask_many(self, questions: Sequence[str], *, use: Route = "both") -> list[Answer]:
+        """Answer several questions in one batch, all with the same adapter: a multiple of the speed of one by one. See `ask`."""
+        for question in questions:
+            check_query(question)
+        return answering.answers(self._parts, self._id, questions, answering.check_route(use), self.context)
 
     @overload
     def consolidate(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seal_agent.chat import question_prompt
 from seal_agent.consolidation.bundled import general_questions, general_texts
 from seal_agent.errors import GradingError, TrainingError
 from seal_agent.protocols import Grader, Model
@@ -26,13 +27,13 @@ class Examiner:
 
     model: Model
     grader: Grader
-    system_prompt: str
+    system_prompt: str | None
     cache: Path
     """Where the base's general figures are kept: they are the same every night."""
 
     def prompt(self, question: str) -> tuple[Turn, ...]:
         """Closed book: the question and nothing else."""
-        return (Turn(role="system", content=self.system_prompt), Turn(role="user", content=question))
+        return question_prompt(self.system_prompt, question)
 
     def sheet(self, adapter: str | None, held_out: Sequence[Question], retained: Sequence[Question]) -> Sheet:
         """Ask everything of one view; raise `TrainingError` when a reply can't be graded."""
@@ -81,7 +82,7 @@ class Examiner:
 
     def _fingerprint(self) -> str:
         """Same model, same system prompt, same questions, same figures."""
-        content = [self.model.id, self.system_prompt, *(q.text for q in general_questions()), *general_texts()]
+        content = [self.model.id, str(self.system_prompt), *(q.text for q in general_questions()), *general_texts()]
         return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
 
 

@@ -58,7 +58,7 @@ def drawn(examples: list[Example], count: int, order: random.Random) -> list[Exa
 
 def own_answers(model: Model, examiner: Examiner) -> list[str]:
     """The base model's greedy answers to the anchor prompts; they never change, so they are kept in the brain's cache."""
-    content = "\n".join([model.id, examiner.system_prompt, *anchor_prompts()])
+    content = "\n".join([model.id, str(examiner.system_prompt), *anchor_prompts()])
     kept = Path(examiner.cache) / f"anchors-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
     if kept.exists():
         return list(json.loads(kept.read_text(encoding="utf-8")))

@@ -1,0 +1,70 @@
+"""`demo`: the product in a few minutes. Conversations in, questions without context, one night, the same questions, back and forth again.
+
+Every figure is measured in this run. Gold questions come from a file of their own that only this command's evaluation reads.
+"""
+
+import json
+import shutil
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seal_agent.cli.output import emit
+from seal_agent.cli.progress import progress_bar
+from seal_agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from seal_agent.cli.demo_run import DemoResult
+
+DEFAULT_CUSTOMERS = "ana,bruno"
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(demo)
+
+
+def demo(
+    customers: Annotated[str, typer.Option("--customers", help="Customers of the example week, by comma; or all.")] = DEFAULT_CUSTOMERS,
+    brain: Annotated[Path | None, typer.Option("--brain", help="Keep the brain here; else a temporary one is used and removed.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+) -> int:
+    """Watch an agent learn: a week of support talk in, one night, and the model knows it with nothing in its prompt."""
+    from seal_agent.cli.demo_run import run_demo
+    from seal_agent.cli.demo_show import Narrator
+
+    chosen = read_week(customers)
+    folder = brain or Path(tempfile.mkdtemp(prefix="seal-agent-demo-"))
+    narrator = Narrator(quiet=as_json)
+    try:
+        with progress_bar() as progress:
+            result = run_demo(folder, chosen, narrator, progress)
+    finally:
+        if brain is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    emit(result, lambda: narrator.summary(result), as_json=as_json)
+    return exit_code(result)
+
+
+def exit_code(result: "DemoResult") -> int:
+    """1 when the gate let nothing through, as for `consolidate`."""
+    return 0 if result.promoted else 1
+
+
+def read_week(customers: str) -> dict[str, tuple[list[dict[str, object]], list[dict[str, object]]]]:
+    """Read the example week; return {customer: (sessions, gold questions)} in the order asked for."""
+    data = files("seal_agent.example_data")
+    sessions = rows(data.joinpath("support_week.jsonl").read_text(encoding="utf-8"))
+    gold = rows(data.joinpath("support_week_gold.jsonl").read_text(encoding="utf-8"))
+    known = list(dict.fromkeys(str(row["user"]) for row in sessions))
+    wanted = known if customers == "all" else [name.strip() for name in customers.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in known]
+    if unknown or not wanted:
+        raise UsageError(f"--customers {customers!r}: the week has {', '.join(known)}; name some of them, or all.")
+    return {name: ([row for row in sessions if row["user"] == name], [row for row in gold if row["user"] == name]) for name in wanted}
+
+
+def rows(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
