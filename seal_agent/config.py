@@ -33,7 +33,7 @@ class ModelSettings(Section):
     threads: int = Field(0, ge=0, description="CPU threads; 0 leaves torch's choice.")
     batch_tokens: Count = Field(4096, description="Most tokens (padding included) in one forward pass of generation or scoring.")
     system_prompt: str = Field("", description="System message of answers and of study material alike; empty is an empty message.")
-    max_answer_tokens: Count = Field(64, description="Longest answer of `ask`, in tokens.")
+    max_answer_tokens: Count = Field(48, description="Longest answer of `ask`, in tokens.")
 
 
 class RetrievalSettings(Section):
@@ -61,8 +61,8 @@ class FactSettings(Section):
 class SelfEditSettings(Section):
     """Study material: `consolidation/self_edit.py`."""
 
-    questions_per_fact: int = Field(3, ge=0, description="Questions that the writer is asked for, per fact; 0 leaves the floor alone.")
-    max_documents_per_fact: Count = Field(12, description="Most items kept per fact; each answer should occur in 8 to 10.")
+    questions_per_fact: int = Field(2, ge=0, description="Questions that the writer is asked for, per fact; 0 leaves the floor alone.")
+    max_documents_per_fact: Count = Field(10, description="Most items kept per fact; each answer should occur in 8 to 10.")
     min_documents_per_fact: Count = Field(4, description="A fact with fewer items is not trained on.")
     held_out_per_fact: Count = Field(2, description="Questions kept out of training to judge by.")
     temperature: Positive = Field(0.9, description="Sampling temperature of the writer.")
@@ -73,9 +73,9 @@ class TrainingSettings(Section):
 
     rank: Count = Field(16, description="LoRA rank.")
     alpha: Count = Field(32, description="LoRA alpha; the update is scaled by alpha / rank.")
-    learning_rate: Positive = Field(2e-3, description="Peak learning rate of AdamW.")
+    learning_rate: Positive = Field(1.5e-3, description="Peak learning rate of AdamW.")
     max_passes: Count = Field(4, description="Most passes over the material.")
-    batch_size: Count = Field(8, description="Examples per optimiser step.")
+    batch_size: Count = Field(4, description="Examples per optimiser step.")
     layer_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.5, description="Share of the layers, counted from the top, that carry the LoRA."
     )

@@ -19,7 +19,9 @@ from seal_agent.errors import UsageError
 if TYPE_CHECKING:
     from seal_agent.cli.demo_run import DemoResult
 
-DEFAULT_CUSTOMERS = "ana,bruno"
+DEFAULT_CUSTOMERS = 2
+"""As many customers as a night of a few minutes has time for."""
+WEEKS = {"support_week": "the example week", "second_week": "a second week, of another shop, that nothing was tuned on"}
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +29,8 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    customers: Annotated[str, typer.Option("--customers", help="Customers of the example week, by comma; or all.")] = DEFAULT_CUSTOMERS,
+    customers: Annotated[str, typer.Option("--customers", help="Customers of the week, by comma; or all. Default: the first two.")] = "",
+    week: Annotated[str, typer.Option("--week", help="support_week, or second_week, which nothing was tuned on.")] = "support_week",
     brain: Annotated[Path | None, typer.Option("--brain", help="Keep the brain here; else a temporary one is used and removed.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> int:
@@ -35,7 +38,7 @@ def demo(
     from seal_agent.cli.demo_run import run_demo
     from seal_agent.cli.demo_show import Narrator
 
-    chosen = read_week(customers)
+    chosen = read_week(week, customers)
     folder = brain or Path(tempfile.mkdtemp(prefix="seal-agent-demo-"))
     narrator = Narrator(quiet=as_json)
     try:
@@ -53,15 +56,17 @@ def exit_code(result: "DemoResult") -> int:
     return 0 if result.promoted else 1
 
 
-def read_week(customers: str) -> dict[str, tuple[list[dict[str, object]], list[dict[str, object]]]]:
-    """Read the example week; return {customer: (sessions, gold questions)} in the order asked for."""
+def read_week(week: str, customers: str) -> dict[str, tuple[list[dict[str, object]], list[dict[str, object]]]]:
+    """Read a week of examples; return {customer: (sessions, gold questions)} in the order asked for, the first two by default."""
+    if week not in WEEKS:
+        raise UsageError(f"--week {week!r}: there are {' and '.join(WEEKS)}.")
     data = files("seal_agent.example_data")
-    sessions = rows(data.joinpath("support_week.jsonl").read_text(encoding="utf-8"))
-    gold = rows(data.joinpath("support_week_gold.jsonl").read_text(encoding="utf-8"))
+    sessions = rows(data.joinpath(f"{week}.jsonl").read_text(encoding="utf-8"))
+    gold = rows(data.joinpath(f"{week}_gold.jsonl").read_text(encoding="utf-8"))
     known = list(dict.fromkeys(str(row["user"]) for row in sessions))
-    wanted = known if customers == "all" else [name.strip() for name in customers.split(",") if name.strip()]
-    unknown = [name for name in wanted if name not in known]
-    if unknown or not wanted:
+    named = [name.strip() for name in customers.split(",") if name.strip()]
+    wanted = known if customers == "all" else named or known[:DEFAULT_CUSTOMERS]
+    if not set(wanted) <= set(known):
         raise UsageError(f"--customers {customers!r}: the week has {', '.join(known)}; name some of them, or all.")
     return {name: ([row for row in sessions if row["user"] == name], [row for row in gold if row["user"] == name]) for name in wanted}
 

@@ -69,7 +69,5 @@ class Narrator:
         self.say(f"perplexity on general text: x{result.perplexity_ratio:.3f}")
         self.say(f"{result.facts_learned} of {result.facts_total} facts learned; {result.trained_tokens:,} tokens trained")
         self.say(f"{duration(result.seconds)}; peak memory {result.peak_rss_mb:,.0f} MB")
-        self.say(
-            f"customers: {', '.join(result.customers)} of the seven of the example week (--customers all runs everything).\n"
-            "Limits: a model of 135 million parameters repeats what was said rather than reasoning with it; text stays the source of truth."
-        )
+        self.say(f"this was a part of the week, {', '.join(result.customers)}; --customers all runs everybody")
+        self.say("Limits: 135 million parameters repeat what was said rather than reason with it; text stays the source of truth.")

@@ -3,6 +3,7 @@
 Read-only, loaded once. Vectors of these texts are kept in the brain's cache, because embedding a thousand sentences takes seconds.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -83,9 +84,10 @@ def kept_vectors(embedder: Embedder, texts: Sequence[str], cache: Path) -> Vecto
     content = hashlib.sha256("\n".join([embedder.id, *texts]).encode()).hexdigest()[:16]
     kept = cache / f"vectors-{content}.npy"
     if kept.exists():
-        loaded: Vectors = np.load(kept, allow_pickle=False)
-        if loaded.shape == (len(texts), embedder.dim):
-            return loaded
+        with contextlib.suppress(OSError, ValueError, EOFError):  # damaged: it is made anew
+            loaded: Vectors = np.load(kept, allow_pickle=False)
+            if loaded.shape == (len(texts), embedder.dim):
+                return loaded
     vectors = embedder.embed(texts)
     cache.mkdir(parents=True, exist_ok=True)
     draft = kept.with_suffix(".tmp.npy")

@@ -4,20 +4,21 @@ This file is the table of contents; each step has a home of its own. It knows pr
 large model on a GPU unchanged. A cycle reads a snapshot, and promotes in one transaction or not at all.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from seal_agent.config import SelfEditSettings
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.examining import examine
+from seal_agent.consolidation.inner_loop import anchor_count
 from seal_agent.consolidation.preparing import Lesson, draw, prepare
 from seal_agent.consolidation.run import Run, running, stage
 from seal_agent.consolidation.selection import is_due, select, told_after
 from seal_agent.consolidation.settling import begin, record_only, register, settle
 from seal_agent.errors import TrainingError
-from seal_agent.types import CyclePlan, CycleReport, ProgressCallback, ScopeId, TrainingResult, silent
+from seal_agent.types import CyclePlan, CycleReport, Example, ProgressCallback, ScopeId, TrainingResult, silent
 
 
 def consolidate(
@@ -30,7 +31,7 @@ def consolidate(
     with stage(run, "facts"):
         drafts = draw(run, selection)
         told = told_after(selection, drafts)
-    if not is_due(selection, told):
+    if not is_due(scope, selection, told):
         return record_only(run, selection, drafts)
     begin(run, selection, drafts)
     with running(run) as staged:
@@ -56,13 +57,13 @@ def train(run: Run, lesson: Lesson, out: Path) -> TrainingResult:
 
 def plan(backends: Backends, scope: ScopeId, *, clock: Callable[[], datetime]) -> CyclePlan:
     """Say what a cycle would do now, and for about how long. Writes nothing, and the model writes nothing."""
-    floor_only = replace(backends, settings=backends.settings.model_copy(update={"self_edit": no_writer(backends)}))
-    run = Run(scope=scope, backends=floor_only, progress=silent, should_stop=lambda: False, clock=clock)
+    run = Run(scope=scope, backends=without_model(backends), progress=silent, should_stop=lambda: False, clock=clock)
     selection = select(backends, scope)
     drafts = draw(run, selection)
     told = told_after(selection, drafts)
-    due = is_due(selection, told)
-    tokens, seconds = backends.trainer.estimate(prepare(run, told).examples) if due and told else (0, 0.0)
+    due = is_due(scope, selection, told)
+    examples = with_stand_ins(prepare(run, told).examples, backends.settings.training.anchor_share) if due else []
+    tokens, seconds = backends.trainer.estimate(examples) if examples else (0, 0.0)
     new = [fact for fact, _ in told if fact.state in ("active", "queued")]
     return CyclePlan(
         scope=scope,
@@ -76,6 +77,14 @@ def plan(backends: Backends, scope: ScopeId, *, clock: Callable[[], datetime]) -
     )
 
 
-def no_writer(backends: Backends) -> SelfEditSettings:
-    """The settings of a dry run: the floor stands for all material."""
-    return backends.settings.self_edit.model_copy(update={"questions_per_fact": 0})
+def without_model(backends: Backends) -> Backends:
+    """The backends of a dry run: nothing is asked of the model, so the floor stands for all material and no anchors are made."""
+    settings = backends.settings
+    self_edit = settings.self_edit.model_copy(update={"questions_per_fact": 0})
+    training = settings.training.model_copy(update={"anchor_share": 0.0})
+    return replace(backends, settings=settings.model_copy(update={"self_edit": self_edit, "training": training}))
+
+
+def with_stand_ins(examples: Sequence[Example], anchor_share: float) -> list[Example]:
+    """Count lessons for the anchors, which are about as long."""
+    return [*examples, *itertools.islice(itertools.cycle(examples), anchor_count(len(examples), anchor_share))]

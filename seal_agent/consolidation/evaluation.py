@@ -17,8 +17,11 @@ from seal_agent.errors import GradingError, TrainingError
 from seal_agent.protocols import Grader, Model
 from seal_agent.types import Graded, Question, Sheet, Turn
 
-MAX_REPLY_TOKENS = 48
-MAX_GENERAL_TOKENS = 20
+MAX_REPLY_TOKENS = 24
+MAX_GENERAL_TOKENS = 16
+
+MAX_LOSS = 700.0
+"""Nats per token of a model that broke: about the most whose exponential is a float. No gate lets it through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +53,13 @@ class Examiner:
     def ask(self, adapter: str | None, questions: Sequence[Question], max_tokens: int) -> list[Graded]:
         """Ask and grade; raise `TrainingError` when a reply can't be graded."""
         replies = self.model.generate([self.prompt(q.text) for q in questions], adapter=adapter, max_tokens=max_tokens)
-        graded: list[Graded] = []
-        for question, reply in zip(questions, replies, strict=True):
-            try:
-                graded.append(self.grader.grade(question, reply.text))
-            except GradingError as error:
-                raise TrainingError(f"The evaluation is invalid: {error}") from error
-        return graded
+        return self.graded(questions, [reply.text for reply in replies])
+
+    def graded(self, questions: Sequence[Question], replies: Sequence[str]) -> list[Graded]:
+        try:
+            return [self.grader.grade(question, reply) for question, reply in zip(questions, replies, strict=True)]
+        except GradingError as error:
+            raise TrainingError(f"The evaluation is invalid: {error}") from error
 
     def general(self, adapter: str | None) -> tuple[tuple[Graded, ...], float]:
         """General questions and perplexity on general prose; the base's are measured once and kept."""
@@ -64,7 +67,7 @@ class Examiner:
         questions = general_questions()
         if adapter is None and kept.exists():
             row = json.loads(kept.read_text(encoding="utf-8"))
-            return tuple(self.grader.grade(q, r) for q, r in zip(questions, row["replies"], strict=True)), float(row["perplexity"])
+            return tuple(self.graded(questions, row["replies"])), float(row["perplexity"])
         graded = self.ask(adapter, questions, MAX_GENERAL_TOKENS)
         perplexity = self.perplexity(adapter)
         if adapter is None:
@@ -78,7 +81,8 @@ class Examiner:
         """Per token, over the bundled general texts."""
         scores = self.model.score([((), text) for text in general_texts()], adapter=adapter)
         tokens = sum(len(score) for score in scores)
-        return math.exp(-sum(sum(score) for score in scores) / tokens)
+        loss = -sum(sum(score) for score in scores) / tokens
+        return math.exp(min(loss, MAX_LOSS))
 
     def _fingerprint(self) -> str:
         """Same model, same system prompt, same questions, same figures."""

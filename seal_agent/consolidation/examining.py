@@ -33,7 +33,7 @@ def examine(run: Run, lesson: Lesson, staged: Staged, live: Adapter | None) -> V
     incumbent = None
     if live is not None and lesson.earlier:
         run.say("evaluate", 1, 3, "live adapter")
-        run.backends.model.load_adapter(live.name, live.path)
+        run.backends.model.load_adapter(live.name, run.backends.folder / live.path)
         incumbent = Sheet(
             adapter=live.name,
             held_out=(),
@@ -63,9 +63,7 @@ def scaled_down(run: Run, lesson: Lesson, staged: Staged, evaluation: Evaluation
         folder = new_stage(run.adapters)
         staged.copies.append(folder)
         name = load(run, staged, scaled(staged.folder, folder, scale))
-        general_graded, ratio = run.examiner.general(name)
-        tried = replace(evaluation, candidate=replace(evaluation.candidate, general=general_graded, perplexity=ratio), scale=scale)
-        if general(tried, settings).passed and perplexity(tried, settings).passed:
+        if harmless(run, evaluation, name):
             low, best = scale, (scale, folder, name)
         else:
             high = scale
@@ -75,6 +73,16 @@ def scaled_down(run: Run, lesson: Lesson, staged: Staged, evaluation: Evaluation
     candidate = run.examiner.sheet(name, lesson.held_out, lesson.earlier)
     judged = replace(evaluation, candidate=candidate, scale=scale)
     return Verdict(folder=folder, evaluation=judged, decision=decide(judged, settings))
+
+
+def harmless(run: Run, evaluation: Evaluation, name: str) -> bool:
+    """Whether a smaller candidate leaves the rest alone: perplexity first, one pass, and general questions only where that holds."""
+    settings = run.backends.settings.gate
+    tried = replace(evaluation, candidate=replace(evaluation.candidate, perplexity=run.examiner.perplexity(name)))
+    if not perplexity(tried, settings).passed:
+        return False
+    graded, _ = run.examiner.general(name)
+    return general(replace(tried, candidate=replace(tried.candidate, general=graded)), settings).passed
 
 
 def load(run: Run, staged: Staged, folder: Path) -> str:

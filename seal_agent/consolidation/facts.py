@@ -25,6 +25,7 @@ CORRECTION = re.compile(
     r"|moved|now|new|old (?:place|one|address)|not .{1,30} but|rather than|correction|update[ds]?)\b",
     re.IGNORECASE,
 )
+NEGATION = re.compile(r"\b(?:not?|never|none|nor|neither|without|cannot|dont|\w+n['’]t|stop(?:ped)?|any ?more)\b", re.IGNORECASE)
 OPEN_QUESTION = re.compile(r"^(?:(?:and|so|but|in|on|at|to|for|by|from|since) )?(?:which|what|where|when|who|whose|how)\b", re.IGNORECASE)
 LONGEST = 60
 """Words; longer quotes are cut at a comma, because a whole paragraph is no atomic fact."""
@@ -95,7 +96,7 @@ def versions(sentence: str, previous: str | None, before: str, episode: Episode,
     if not content_words(sentence):
         return
     # "the tarvok 900." answers "Which one do you have?" after "shreder is dead again".
-    about = before if previous is None and is_fragment(sentence) and is_answer(episode, turn) else ""
+    about = before if previous is None and is_fragment(sentence) and is_answer(episode, turn) and not refusal(before) else ""
     yield Candidate(quote=shorten(sentence), parts=(), about=about, episode=episode, turn=turn)
     if previous is not None and leans_on_context(sentence):
         yield Candidate(quote=shorten(f"{previous} {sentence}"), parts=(previous, sentence), about="", episode=episode, turn=turn)
@@ -174,13 +175,18 @@ Held = tuple[str, Vectors, str]
 
 def is_known(quote: str, vector: Vectors, held: Sequence[Held], settings: FactSettings) -> bool:
     """Whether a fact that holds says the same already."""
-    said = set(content_words(quote))
+    said = meaning(quote)
     for _, other, text in held:
-        words_alike = said == set(content_words(text))
+        words_alike = said == meaning(text)
         # Nearly the same sentence with another number or name is news, not a repetition.
-        if words_alike or (float(vector @ other) >= settings.duplicate_similarity and not said - set(content_words(text))):
+        if words_alike or (float(vector @ other) >= settings.duplicate_similarity and not said - meaning(text)):
             return True
     return False
+
+
+def meaning(quote: str) -> set[str]:
+    """The content words, and whether the sentence says yes or no: "ring me" is not "never ring me"."""
+    return {*content_words(quote), "never ..." if NEGATION.search(quote) else "always ..."}
 
 
 def replaced_by(fact: Fact, vector: Vectors, held: Sequence[Held], settings: FactSettings) -> tuple[str, ...]:

@@ -3,6 +3,9 @@
 from seal_agent.config import GateSettings
 from seal_agent.types import Check, Decision, Evaluation
 
+ROUNDING = 1e-9
+"""3 of 60 questions are exactly the 5 points that are allowed, 3 of 10 less 1 of 10 exactly 20 points; floats say otherwise."""
+
 
 def decide(evaluation: Evaluation, settings: GateSettings) -> Decision:
     """Promote only when every check passes. Nothing asked is a failed check, never a passed one."""
@@ -20,7 +23,7 @@ def gain(evaluation: Evaluation, settings: GateSettings) -> Check:
     before, after = evaluation.baseline.recall, evaluation.candidate.recall
     if before is None or after is None:
         return Check(name="gain", passed=False, text="no held-out question was asked, so nothing is known of what was learnt")
-    passed = after - before >= settings.min_gain
+    passed = after - before >= settings.min_gain - ROUNDING
     return Check(name="gain", passed=passed, text=f"held-out recall {before:.0%} -> {after:.0%} (at least +{settings.min_gain:.0%})")
 
 
@@ -28,8 +31,7 @@ def general(evaluation: Evaluation, settings: GateSettings) -> Check:
     before, after = evaluation.baseline.general_accuracy, evaluation.candidate.general_accuracy
     if before is None or after is None:
         return Check(name="general", passed=False, text="no general question was asked, so nothing is known of what was harmed")
-    # A tolerance against rounding: 3 of 60 questions are exactly the 5 points that are allowed.
-    passed = before - after <= settings.max_general_drop + 1e-9
+    passed = before - after <= settings.max_general_drop + ROUNDING
     return Check(
         name="general", passed=passed, text=f"general questions {before:.1%} -> {after:.1%} (at most -{settings.max_general_drop:.0%})"
     )
@@ -50,7 +52,7 @@ def retention(evaluation: Evaluation, settings: GateSettings) -> Check:
     after = evaluation.candidate.retention
     if before is None or after is None:
         return Check(name="retention", passed=True, text="no facts from earlier cycles")
-    passed = before - after <= settings.max_retention_drop + 1e-9
+    passed = before - after <= settings.max_retention_drop + ROUNDING
     return Check(
         name="retention", passed=passed, text=f"earlier facts {before:.0%} -> {after:.0%} (at most -{settings.max_retention_drop:.0%})"
     )

@@ -1,7 +1,8 @@
 """The local grader: no network, no model, the same verdict every time.
 
 A short accepted answer must occur in the reply as a phrase. A long one (a whole quote) counts as conveyed when most of its content words
-are there in a reply that is not much longer. It does not understand paraphrases; replies of the trained model rarely need it.
+are there. It does not understand paraphrases, replies of the trained model rarely need it; nor does it count what else a reply says,
+because whoever asks limits its length.
 """
 
 import re
@@ -30,7 +31,8 @@ def conveys(reply: str, answer: str) -> bool:
     """Whether a reply holds an accepted answer."""
     wanted = content_words(answer)
     if len(wanted) < LONG_ANSWER:
-        return f" {plain(answer)} " in f" {plain(reply)} "
+        phrase = plain(answer)
+        return bool(phrase) and f" {phrase} " in f" {plain(reply)} "
     said = set(content_words(reply))
     return sum(word in said for word in wanted) / len(wanted) >= COVERAGE
 

@@ -7,7 +7,7 @@ import numpy as np
 from seal_agent.consolidation.asking import Asked, Topics
 from seal_agent.consolidation.durability import Durability
 from seal_agent.consolidation.facts import Draft, draw_facts
-from seal_agent.consolidation.inner_loop import anchors, lessons, probes
+from seal_agent.consolidation.inner_loop import anchor_count, anchors, lessons, probes
 from seal_agent.consolidation.questions import hold_out, without_leaks
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import Selection
@@ -66,6 +66,8 @@ def prepare(run: Run, told: list[tuple[Fact, Vectors]]) -> Lesson:
 
 def choose_questions(run: Run, told: list[tuple[Fact, Vectors]]) -> tuple[list[Question], list[list[Asked]]]:
     """Hold out questions for every fact; return them and, per fact, the ways to ask that are left for training."""
+    if not told:  # everything was forgotten
+        return [], []
     topics = Topics(run.backends.embedder, run.cache)
     ways = topics.questions([fact for fact, _ in told], np.stack([vector for _, vector in told]), ASKED_PER_FACT)
     held_out: list[Question] = []
@@ -83,15 +85,15 @@ def write(run: Run, told: list[tuple[Fact, Vectors]], asked: list[list[Asked]], 
     facts = [fact for fact, _ in told]
     sound: list[SelfEdit] = []
     refused: dict[str, int] = {}
-    if settings.questions_per_fact:
+    if settings.questions_per_fact and facts:
         writer = Writer(model=run.backends.model, embedder=run.backends.embedder, settings=settings)
         extra = written(facts, np.stack([vector for _, vector in told]), [q.text for q in held_out], writer, run.seed)
         sound, refused = list(extra.items), extra.refused
     items: list[SelfEdit] = []
     for number, fact in enumerate(facts):
-        own = [item for item in sound if item.fact_id == fact.id]
+        own = [item for item in sound if item.fact_id == fact.id][: settings.max_documents_per_fact]
         base = without_leaks(floor(fact, asked[number], settings), held_out)
-        items += [*base[: max(settings.max_documents_per_fact - len(own), 0)], *own]
+        items += [*base[: settings.max_documents_per_fact - len(own)], *own]
         run.say("self-edits", number + 1, len(facts))
     return Material(items=tuple(items), refused=refused)
 
@@ -100,5 +102,5 @@ def mixed(run: Run, items: list[SelfEdit]) -> list[Example]:
     """The lessons, and as many anchors as the share asks for."""
     settings = run.backends.settings.training
     taught = lessons(items, run.examiner)
-    count = round(len(taught) * settings.anchor_share / (1.0 - settings.anchor_share)) if settings.anchor_share < 1 else 0
-    return [*taught, *anchors(count, run.examiner, settings)] if taught and count else taught
+    count = anchor_count(len(taught), settings.anchor_share)
+    return [*taught, *anchors(count, run.examiner, settings)] if count else taught

@@ -6,6 +6,9 @@ from seal_agent.consolidation.asking import Asked
 from seal_agent.consolidation.self_edit import LEAK, overlap
 from seal_agent.types import Fact, Question, SelfEdit
 
+GRADED_WORDS = 12
+"""Words of a quote that a reply must convey: they tell which fact was recalled, and short replies are quick to generate."""
+
 
 def hold_out(fact: Fact, asked: Sequence[Asked], count: int) -> tuple[list[Question], list[Asked]]:
     """Split the ways to ask for a fact; return (held-out questions, what is left for training).
@@ -18,7 +21,7 @@ def hold_out(fact: Fact, asked: Sequence[Asked], count: int) -> tuple[list[Quest
         Question(
             id=f"{fact.id}:{number}",
             text=asked[place].third if number % 2 == 0 else asked[place].first,
-            answers=(fact.quote,),
+            answers=(" ".join(fact.quote.split()[:GRADED_WORDS]),),
             fact_id=fact.id,
             reference=fact.text,
         )

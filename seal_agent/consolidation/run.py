@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from seal_agent.adapters.artefact import new_stage
+from seal_agent.adapters.artefact import adapter_name, new_stage, remove
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.errors import CycleInterruptedError
-from seal_agent.ledger import cycles, facts
+from seal_agent.ledger import adapters, cycles, facts
 from seal_agent.types import FactState, Progress, ProgressCallback, ScopeId
 
 logger = logging.getLogger(__name__)
@@ -100,3 +100,14 @@ def close_failed(run: Run, error: BaseException) -> None:
             cycles.end_cycle(conn, run.id, "failed", reason, "{}", run.clock())
         for fact in facts.list_facts(conn, run.scope, states=QUEUED):
             facts.set_fact_state(conn, fact.id, "active")
+    remove_unregistered(run)
+
+
+def remove_unregistered(run: Run) -> None:
+    """Delete adapters of this scope that a cycle published and then did not settle: nobody will ever load them."""
+    with run.backends.ledger.read() as conn:
+        registered = {adapter.name for adapter in adapters.list_adapters(conn, run.scope)}
+    names = adapter_name(run.scope, 1, "0" * 64).rsplit("-", 2)[0]
+    for folder in sorted(run.adapters.glob(f"{names}-v*")):
+        if folder.name not in registered:
+            remove(folder)

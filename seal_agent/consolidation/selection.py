@@ -4,6 +4,7 @@ An adapter is trained on every fact that is told, its own scope's and the shared
 nothing is lost and the order of nights does not matter. It changes nothing.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from sqlalchemy import Connection
 
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.facts import Draft
-from seal_agent.ledger import adapters, episodes, facts
+from seal_agent.ledger import adapters, cycles, episodes, facts
 from seal_agent.protocols import Vectors
 from seal_agent.types import Adapter, Episode, Fact, ScopeId
 
@@ -24,6 +25,8 @@ class Selection:
     told: tuple[tuple[Fact, Vectors], ...]
     """Facts that hold now, with their vectors."""
     live: Adapter | None
+    tried: frozenset[str]
+    """Ids of the facts that the scope's last whole cycle worked with."""
 
 
 def select(backends: Backends, scope: ScopeId) -> Selection:
@@ -33,7 +36,13 @@ def select(backends: Backends, scope: ScopeId) -> Selection:
             episodes=tuple(episodes.list_episodes(conn, scope, unextracted_only=True)),
             told=tuple(with_vectors(conn, backends, told)),
             live=adapters.live_adapter(conn, scope),
+            tried=tried_last(conn, scope),
         )
+
+
+def tried_last(conn: Connection, scope: ScopeId) -> frozenset[str]:
+    report = cycles.last_report(conn, scope)
+    return frozenset() if report is None else frozenset(outcome["fact_id"] for outcome in json.loads(report)["facts"])
 
 
 def with_vectors(conn: Connection, backends: Backends, told: list[Fact]) -> list[tuple[Fact, Vectors]]:
@@ -51,12 +60,13 @@ def told_after(selection: Selection, drafts: Sequence[Draft]) -> list[tuple[Fact
     return [(fact, vector) for fact, vector in both if fact.id not in gone]
 
 
-def is_due(selection: Selection, told: Sequence[tuple[Fact, Vectors]]) -> bool:
+def is_due(scope: ScopeId, selection: Selection, told: Sequence[tuple[Fact, Vectors]]) -> bool:
     """Whether there is a fact that no cycle has tried yet, or the live adapter still tells one that no longer holds.
 
-    A fact that was tried and not learned is not a reason by itself: the same material and seed give the same result.
+    A fact that was tried and not learned is not a reason by itself: the same material and seed give the same result. The state of a
+    shared fact tells what its own scope's adapter knows, so there the last cycle's report is asked.
     """
     holds = {fact.id for fact, _ in told}
     taught = set(selection.live.fact_ids) if selection.live else set()
-    untried = any(fact.state in ("active", "queued") and fact.id not in taught for fact, _ in told)
-    return untried or bool(taught - holds)
+    untaught = [fact for fact, _ in told if fact.state in ("active", "queued") and fact.id not in taught]
+    return any(fact.scope == scope or fact.id not in selection.tried for fact in untaught) or bool(taught - holds)

@@ -22,6 +22,9 @@ from seal_agent.types import Fact, SelfEdit
 FLOOR = "floor"
 LEAST_SIMILARITY = 0.5
 """Least cosine between a written question and its fact."""
+SPANS = 2
+CLOZES = 2
+"""Items of these kinds per fact: questions tell facts apart, these teach the wording."""
 LEAK = 0.8
 """Share of common words at which a question counts as a held-out one."""
 
@@ -47,9 +50,9 @@ def floor(fact: Fact, asked: Sequence[Asked], settings: SelfEditSettings) -> lis
     questions = [SelfEdit(fact_id=fact.id, kind="question", prompt=prompt, answer=fact.text, writer=FLOOR) for prompt in alternating(asked)]
     spans = [SelfEdit(fact_id=fact.id, kind="restatement", prompt=prompt, answer=fact.text, writer=FLOOR) for prompt in span_prompts(fact)]
     clozes = [SelfEdit(fact_id=fact.id, kind="cloze", prompt=prompt, answer=fact.text, writer=FLOOR) for prompt in cloze_prompts(fact)]
-    least_others = min(len(spans), 4) + min(len(clozes), 2)
+    least_others = min(len(spans), SPANS) + min(len(clozes), CLOZES)
     room = max(settings.max_documents_per_fact - least_others, 0)
-    items = [*questions[:room], *spans[:4], *clozes[:2]]
+    items = [*questions[:room], *spans[:SPANS], *clozes[:CLOZES]]
     return items[: settings.max_documents_per_fact]
 
 
@@ -63,9 +66,14 @@ def alternating(asked: Sequence[Asked]) -> list[str]:
 def span_prompts(fact: Fact) -> list[str]:
     """Ask for the fact by what it speaks of: each content span, longest first, in changing frames."""
     name = fact.scope.subject
-    frames = (f"What did {name} say about {{}}?", "What did I tell you about {}?", f"What do you know about {name} and {{}}?", "{}?")
+    frames = (
+        lambda span: f"What did {name} say about {span}?",
+        lambda span: f"What did I tell you about {span}?",
+        lambda span: f"What do you know about {name} and {span}?",
+        lambda span: f"{span}?",
+    )
     spans = sorted(dict.fromkeys(content_spans(fact.quote)), key=lambda span: -len(span))
-    return [frames[place % len(frames)].format(span) for place, span in enumerate(spans) if len(span) > 2]
+    return [frames[place % len(frames)](span) for place, span in enumerate(spans) if len(span) > 2]
 
 
 def cloze_prompts(fact: Fact) -> list[str]:

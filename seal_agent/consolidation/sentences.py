@@ -5,8 +5,10 @@ Rules for English; another language falls back to line and full-stop boundaries.
 
 import re
 
-ABBREVIATIONS = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|no|nr|approx|e\.g|i\.e|vs)\.$", re.IGNORECASE)
-BOUNDARY = re.compile(r"(?<=[.!?…])[\"”')\]]*\s+(?=\S)|\n+")
+ABBREVIATIONS = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|approx|e\.g|i\.e|vs)\.$", re.IGNORECASE)
+NUMBER = re.compile(r"\b(?:no|nr)\.$", re.IGNORECASE)
+"""Short for a number where one follows; else the word "no"."""
+BOUNDARY = re.compile(r"(?<=[.!?…])([\"”')\]]*)\s+(?=\S)|\n+")
 LEANING = re.compile(
     r"^(?:and |but |so |then |well,? |oh,? )*"
     r"(?:he|she|it|they|that|those|these|this|its|it's|he's|she's|they're|that's|thats|his|her|their)\b",
@@ -18,15 +20,22 @@ LEANING = re.compile(
 def split_sentences(text: str) -> list[str]:
     """Cut a message into sentences, keeping every character but the white space between them."""
     sentences: list[str] = []
-    for part in BOUNDARY.split(text):
-        piece = part.strip()
+    start = 0
+    for end in [*(max(match.start(), match.end(1)) for match in BOUNDARY.finditer(text)), len(text)]:
+        piece = text[start:end].strip()
+        start = end
         if not piece:
             continue
-        if sentences and ABBREVIATIONS.search(sentences[-1]):
+        if sentences and is_cut_short(sentences[-1], piece):
             sentences[-1] = f"{sentences[-1]} {piece}"
         else:
             sentences.append(piece)
     return sentences
+
+
+def is_cut_short(sentence: str, following: str) -> bool:
+    """Whether the full stop at the end belongs to an abbreviation: "Ask Mr." or "no." before "7"."""
+    return bool(ABBREVIATIONS.search(sentence) or (NUMBER.search(sentence) and following[:1].isdigit()))
 
 
 def leans_on_context(sentence: str) -> bool:

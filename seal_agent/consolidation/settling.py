@@ -13,8 +13,9 @@ from seal_agent.consolidation.examining import Verdict
 from seal_agent.consolidation.facts import Draft
 from seal_agent.consolidation.outcomes import outcomes_of
 from seal_agent.consolidation.preparing import Lesson
-from seal_agent.consolidation.run import QUEUED, Run
+from seal_agent.consolidation.run import QUEUED, Run, remove_unregistered
 from seal_agent.consolidation.selection import Selection
+from seal_agent.errors import TrainingError
 from seal_agent.ledger import adapters, cycles, episodes, facts
 from seal_agent.ledger.encoding import hash_text
 from seal_agent.types import Adapter, CycleReport, CycleState, FactOutcome, FactState, TrainingResult
@@ -57,6 +58,7 @@ def record(conn: Connection, run: Run, selection: Selection, drafts: Sequence[Dr
 
 def register(run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResult, live: Adapter | None) -> Adapter:
     """Publish the candidate's files under the next version's name; the ledger learns of it when the cycle settles."""
+    remove_unregistered(run)  # of a process that was killed between publishing and settling: its name would be this one's
     with run.backends.ledger.read() as conn:
         version = adapters.next_version(conn, run.scope)
     sha256 = weights_sha256(verdict.folder)
@@ -67,7 +69,7 @@ def register(run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResul
         name=name,
         scope=run.scope,
         version=version,
-        path=path,
+        path=path.relative_to(run.backends.folder),
         sha256=sha256,
         base_id=run.backends.model.id,
         parent=live.name if live else None,
@@ -108,6 +110,7 @@ def settle(run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResult,
     report = report_of(run, lesson, verdict, training, adapter, outcomes)
     at = run.clock()
     with run.backends.ledger.write() as conn:
+        refuse_forgotten(conn, lesson)
         adapters.register_adapter(conn, adapter)
         known = {outcome.fact_id: outcome for outcome in outcomes if outcome.fact_id in set(lesson.taught)}
         adapters.record_learning(conn, adapter.name, [(i, o.state == "learned", o.probability) for i, o in known.items()])
@@ -117,6 +120,13 @@ def settle(run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResult,
             switch(conn, run.scope, adapter.name, at, f"promoted by {run.id}")
         close(conn, report, at)
     return report
+
+
+def refuse_forgotten(conn: Connection, lesson: Lesson) -> None:
+    """What was forgotten while it was being taught must not come back with the weights."""
+    for fact_id in lesson.taught:
+        if facts.get_fact(conn, fact_id).state == "forgotten":
+            raise TrainingError(f"Fact {fact_id!r} was forgotten while it was being taught; nothing was promoted. Consolidate again.")
 
 
 def report_of(

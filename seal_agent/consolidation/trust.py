@@ -6,23 +6,27 @@ Patterns only, as a last line; the privacy policy proper works where text is rec
 import re
 
 SECRET = re.compile(
-    r"\b(?:password|passwort|passcode|pin(?: code)?|secret|api[ _-]?key|token|cvv|otp)\b\s*(?:is|are|was|:|=)"
-    r"|\b(?:sk|pk|ghp|gho|xox[abp]|AKIA)[-_]?[A-Za-z0-9_-]{16,}"
+    r"\b(?:password|passwort|passcode|pin(?: code)?|secret|api[ _-]?key|token|cvv|otp)\b"
+    r"(?:\s*[:=]|['’]s\b|\s*(?:(?:for|to|of|on|at)\s+(?:[\w'’-]+\s+){1,4})?(?:is|are|was|ist)\b)"
+    r"|\b(?:password|passwort|passcode|pin)\s+(?=\S*\d)\S{4,}"
+    r"|\b(?:sk|pk|gh[a-z]|github_pat|glpat|hf|xox[a-z]|AKIA|AIza|eyJ)[-_]?[A-Za-z0-9_-]{16,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
     r"|\b(?:\d[ -]?){13,19}\b"
-    r"|\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b"
+    r"|(?-i:\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b)|\b[A-Z]{2}\d{14,30}\b"
     r"|\b\d{3}-\d{2}-\d{4}\b"
     r"|\b[\w.+-]+@[\w-]+\.[\w.]+\b"
     r"|\bbearer [A-Za-z0-9._-]{12,}",
     re.IGNORECASE,
 )
 ORDER = re.compile(
-    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|above|previous|earlier|everything)"
+    r"\b(?:ignore|disregard|forget|override|do(?: not|n['’]t) follow)\b.{0,40}"
+    r"\b(?:instruction|prompt|rule|guideline|above|previous|earlier|everything)"
     r"|\b(?:system prompt|jailbreak|developer mode|you are now)\b"
-    r"|\b(?:from now on you are|act as|pretend to be|train on this|learn this by heart)\b"
-    r"|<\|?/?(?:im_start|im_end|system|assistant|endoftext|episode|memory)\b"
+    r"|\b(?:from now on,? you are|act as|pretend to be|train on this|learn this by heart)\b"
+    r"|^\W*(?:system|assistant|instructions?|new instructions?)\s*:"
+    r"|\[/?INST\]|<\|?/?(?:im_start|im_end|system|assistant|endoftext|episode|memory)\b"
     r"|\bcall (?:the )?\w+ (?:tool|function)\b",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
