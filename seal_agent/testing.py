@@ -199,6 +199,8 @@ class InstantTrainer:
         should_stop: Callable[[], bool],
     ) -> TrainingResult:
         """Write the folder in one pass; every fact taught is learnt, anchors are not. `probes` are ignored."""
+        if out.exists():
+            raise TrainingError(f"{out} exists already; an adapter is trained into a new folder.")
         taught = [example for example in examples if example.answer.strip()]
         if not taught:
             raise TrainingError("There is nothing to train on: no example has an answer.")

@@ -3,9 +3,12 @@
 import os
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from seal_agent.models.local import LocalModel
 
 
 def fail_in_ci_when_a_library_is_missing(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -60,3 +63,35 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer: Any = PreTrainedTokenizerFast  # Any: its constructor is not typed
     tokenizer(tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def chat_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random Llama of width 32 that can chat, one word per token."""
+    from tests.chat_models import save_chat_model  # here, because it loads torch
+
+    return save_chat_model(tmp_path_factory.mktemp("tiny-chat"))
+
+
+@pytest.fixture(scope="session")
+def shared_model(chat_folder: Path) -> "LocalModel":
+    from tests.chat_models import open_chat_model
+
+    return open_chat_model(chat_folder)
+
+
+@pytest.fixture
+def chat_model(shared_model: "LocalModel") -> "Generator[LocalModel]":
+    """The tiny model, opened once for all tests: don't close it. Adapters that a test loads go with the test."""
+    yield shared_model
+    for name in list(shared_model._views):
+        shared_model.unload_adapter(name)
+
+
+@pytest.fixture(scope="session")
+def lora_folders(shared_model: "LocalModel", tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two adapters of the tiny model that give two answers to one question."""
+    from tests.chat_models import ANSWERS, ASKED, fact, teach
+
+    root = tmp_path_factory.mktemp("tiny-loras")
+    return {name: teach(shared_model, [fact(ASKED, answer)], root / name, max_passes=30).path for name, answer in ANSWERS.items()}

@@ -194,6 +194,6 @@ def test_a_stopped_training_leaves_nothing(tmp_path: Path) -> None:
 
 def test_training_never_writes_over_an_adapter(adapter: Path) -> None:
     before = (adapter / "adapter_model.safetensors").read_bytes()
-    with pytest.raises(FileExistsError):
+    with pytest.raises(TrainingError, match="exists already"):
         InstantTrainer().train([example("x", "y")], probes=(), out=adapter, seed=0, progress=silent, should_stop=lambda: False)
     assert (adapter / "adapter_model.safetensors").read_bytes() == before

@@ -3,22 +3,27 @@
 A view is a copy of the module tree that shares every base tensor (milliseconds, no weight copied) with one LoRA attached. Requests for
 different adapters therefore never touch each other's modules: no `set_adapter`, no in-place hot-swap, nothing to lock (both were
 measured to mix up answers without an error). This module does not decide which adapter is live, and does not verify files:
-`adapters/artefact.py` does that before anything here opens them.
+`adapters/verify.py` does that before anything here opens them.
 """
 
 import copy
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from seal_agent.config import ModelSettings
 from seal_agent.errors import GenerationError, ModelNotFoundError
+from seal_agent.models.head import Head
+from seal_agent.models.lora_view import attach
 from seal_agent.types import Generation, Turn
 
 logger = logging.getLogger(__name__)
@@ -41,11 +46,13 @@ class LocalModel:
         try:
             self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             base = AutoModelForCausalLM.from_pretrained(folder, dtype=self.dtype, trust_remote_code=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise ModelNotFoundError(f"{folder} can't be loaded as a causal language model: {error}") from error
         if not self.tokenizer.chat_template:
             raise ModelNotFoundError(f"{model_id!r} has no chat template; seal-agent needs a chat (instruct) model.")
+        self._ends = declared_ends(base.generation_config)
         self._base: PreTrainedModel | None = prepare(base.to(self.device))  # type: ignore[arg-type]  # transformers wraps `to`
+        self._head: Head | None = Head(self.new_view())
         self._views: dict[str, tuple[Path, torch.nn.Module]] = {}
         self._lock = Lock()
 
@@ -59,14 +66,20 @@ class LocalModel:
         shared = {id(tensor): tensor for tensor in (*base.parameters(), *base.buffers())}
         return copy.deepcopy(base, memo=shared)
 
+    @property
+    def head(self) -> Head:
+        """From last hidden states to logits; the same for the base and every adapter."""
+        if self._head is None:
+            raise GenerationError(f"The model {self._id!r} was closed.")
+        return self._head
+
     def load_adapter(self, name: str, path: Path) -> None:
         with self._lock:
             if name in self._views:
                 if self._views[name][0] == path:
                     return
                 raise GenerationError(f"Adapter {name!r} is already loaded from {self._views[name][0]}; a name is used once.")
-            view = PeftModel.from_pretrained(self.new_view(), str(path), is_trainable=False).eval()
-            self._views[name] = (path, prepare(view))
+            self._views[name] = (path, prepare(attach(self.new_view(), path)))
 
     def unload_adapter(self, name: str) -> None:
         with self._lock:
@@ -106,7 +119,7 @@ class LocalModel:
                 past_key_values=self._prefill(view, prefix, len(encoded)),
                 max_new_tokens=max_tokens,
                 pad_token_id=self.pad_id,
-                eos_token_id=self.end_id,
+                eos_token_id=sorted({self.end_id, *self._ends}),
                 **sampling,
             )
         return [self._generation(row[ids.shape[1] :].tolist()) for row in output]
@@ -121,9 +134,10 @@ class LocalModel:
         return cache
 
     def _generation(self, tokens: list[int]) -> Generation:
-        finished = self.end_id in tokens
-        kept = tokens[: tokens.index(self.end_id)] if finished else tokens
-        return Generation(text=str(self.tokenizer.decode(kept, skip_special_tokens=True)).strip(), tokens=len(kept), finished=finished)
+        ends = {self.end_id, *self._ends}
+        kept = list(takewhile(lambda token: token not in ends, tokens))
+        text = str(self.tokenizer.decode(kept, skip_special_tokens=True)).strip()
+        return Generation(text=text, tokens=len(kept), finished=len(kept) < len(tokens))
 
     def score(self, items: Sequence[tuple[Sequence[Turn], str]], *, adapter: str | None = None) -> list[list[float]]:
         view = self._view(adapter)
@@ -133,19 +147,20 @@ class LocalModel:
             ids, mask = pad([encoded[row][0] for row in rows], self.pad_id, left=False)
             labels = answer_mask([encoded[row] for row in rows], ids.shape)
             with torch.inference_mode():
-                logprobs = -answer_losses(view, ids.to(self.device), mask.to(self.device), labels.to(self.device))
+                logprobs = -answer_losses(view, self.head, ids.to(self.device), mask.to(self.device), labels.to(self.device))
             counts = labels.sum(dim=1).tolist()
             for row, values in zip(rows, torch.split(logprobs.float().cpu(), counts), strict=True):
                 done[row] = values.tolist()
         return [done[row] for row in range(len(items))]
 
     def count_tokens(self, text: str) -> int:
+        self._require_base()
         return len(self.tokenizer.encode(text, add_special_tokens=False))
 
     def close(self) -> None:
         with self._lock:
             self._views.clear()
-            self._base = None
+            self._base = self._head = None
 
     @property
     def end_id(self) -> int:
@@ -166,7 +181,12 @@ class LocalModel:
             start = self.tokenizer.bos_token_id
             return [start if isinstance(start, int) else self.end_id]
         messages = [{"role": turn.role, "content": turn.content} for turn in prompt]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        try:
+            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:  # some refuse system messages, or two of a role in a row
+            raise GenerationError(
+                f"The chat template of {self._id!r} refuses the roles {[turn.role for turn in prompt]}: {error}"
+            ) from error
         return list(self.tokenizer.encode(str(text), add_special_tokens=False))
 
     def encode_pair(self, prompt: Sequence[Turn], answer: str, *, ended: bool = True) -> tuple[list[int], int]:
@@ -187,6 +207,12 @@ class LocalModel:
         if self._base is None:
             raise GenerationError(f"The model {self._id!r} was closed.")
         return self._base
+
+
+def declared_ends(config: GenerationConfig) -> frozenset[int]:
+    """Tokens that end an answer besides the tokenizer's own: Gemma's and Phi's end a turn with another token than a text."""
+    declared = config.eos_token_id
+    return frozenset(declared) if isinstance(declared, list) else frozenset() if declared is None else frozenset([declared])
 
 
 def pick_dtype(wanted: str) -> torch.dtype:
@@ -255,12 +281,9 @@ def answer_mask(encoded: Sequence[tuple[Sequence[int], int]], shape: torch.Size)
     return mask
 
 
-def answer_losses(model: Any, ids: torch.Tensor, mask: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
-    """Return the loss in nats of each answer token, row by row: float32 of shape [answers.sum()].
-
-    The output head runs on the positions that predict answer tokens only: for a vocabulary of 49,152 it is a third of the forward pass.
-    """
+def answer_losses(model: Any, head: Head, ids: torch.Tensor, mask: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    """Return the loss in nats of each answer token, row by row: float32 of shape [answers.sum()]. Only these go through the head."""
     causal: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     hidden = getattr(causal, causal.base_model_prefix)(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    logits = causal.get_output_embeddings()(hidden[:, :-1][answers[:, 1:]])
+    logits = head(hidden[:, :-1][answers[:, 1:]])
     return torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][answers[:, 1:]], reduction="none")

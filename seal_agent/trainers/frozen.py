@@ -2,7 +2,7 @@
 
 Layers below the lowest one that carries a LoRA never change, so neither do their outputs: they are kept per example, and a training
 step starts at the first trained layer. For anchors the base's own last hidden states are kept as well: they are the teacher. Exact, not
-an approximation: `Frozen.check` compares both ways before training relies on it.
+an approximation: `Upper.check` compares both ways before training relies on it.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from seal_agent.errors import TrainingError
+from seal_agent.models.head import Head
 from seal_agent.models.local import LocalModel, batches_by_length, pad
 
 TOLERANCE = 1e-2
@@ -34,35 +35,45 @@ class Item:
     """For anchors, the base's last hidden states at the positions that predict the answer: [len(ids) - start, hidden]."""
 
 
-def layers_of(model: PreTrainedModel) -> tuple[Any, str]:
-    """Return (the module that holds the list of decoder layers, the list's name)."""
-    # Any: which class the backbone is depends on the architecture.
-    backbone: Any = getattr(model, model.base_model_prefix)
-    for name, child in backbone.named_children():
-        if isinstance(child, torch.nn.ModuleList) and len(child) == model.config.num_hidden_layers:
-            return backbone, name
+def layers_of(model: PreTrainedModel) -> torch.nn.ModuleList:
+    """Return the decoder layers, lowest first; raise `TrainingError` for a model that is not a plain stack of them."""
+    wanted = getattr(model.config, "num_hidden_layers", None)
+    for child in backbone_of(model).children():
+        if isinstance(child, torch.nn.ModuleList) and len(child) == wanted:
+            return child
     raise TrainingError(f"{type(model).__name__} has no plain list of decoder layers; its architecture is not supported for training.")
 
 
+def backbone_of(model: PreTrainedModel) -> Any:  # Any: which class it is depends on the architecture
+    return getattr(model, model.base_model_prefix)
+
+
 def fill(model: LocalModel, items: Sequence[Item], first_layer: int, batch_tokens: int) -> None:
-    """Run the frozen base over the items, once, and keep what training needs of it."""
+    """Run the frozen base over the items, once, and keep what training needs of it: the upper layers' work for anchors only."""
     base = model.new_view()
-    backbone, name = layers_of(base)
     entering: list[torch.Tensor] = []
-    hook = getattr(backbone, name)[first_layer].register_forward_pre_hook(
+    hook = layers_of(base)[first_layer].register_forward_pre_hook(
         lambda _, args, kwargs: entering.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
     )
     with torch.inference_mode():
-        for rows in batches_by_length([len(item.ids) for item in items], batch_tokens):
-            batch = [items[row] for row in rows]
-            ids, mask = pad([item.ids for item in batch], model.pad_id, left=False)
-            last = backbone(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False).last_hidden_state
-            hidden = entering.pop()
-            for place, item in enumerate(batch):
-                item.entering = hidden[place, : len(item.ids)].clone()
-                if item.anchor:
-                    item.teacher = last[place, item.start - 1 : len(item.ids) - 1].clone()
+        keep(model, backbone_of(base), [item for item in items if item.anchor], entering, batch_tokens)
+        for layer in layers_of(base)[first_layer:]:
+            layer.forward = passed_on
+        keep(model, backbone_of(base), [item for item in items if not item.anchor], entering, batch_tokens)
     hook.remove()
+
+
+def keep(model: LocalModel, backbone: Any, items: Sequence[Item], entering: list[torch.Tensor], batch_tokens: int) -> None:
+    """Fill the items from runs of the backbone, during which a hook puts into `entering` what reaches the first trained layer."""
+    for rows in batches_by_length([len(item.ids) for item in items], batch_tokens):
+        batch = [items[row] for row in rows]
+        ids, mask = pad([item.ids for item in batch], model.pad_id, left=False)
+        last = backbone(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False).last_hidden_state
+        hidden = entering.pop()
+        for place, item in enumerate(batch):
+            item.entering = hidden[place, : len(item.ids)].clone()
+            if item.anchor:
+                item.teacher = last[place, item.start - 1 : len(item.ids) - 1].clone()
 
 
 def entering_batch(batch: Sequence[Item]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -78,30 +89,40 @@ def entering_batch(batch: Sequence[Item]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class Upper:
-    """The trained upper part of a view: runs from kept hidden states to the last ones."""
+    """The trained upper part of a view: runs from kept hidden states to the last ones.
 
-    def __init__(self, causal: PreTrainedModel, first_layer: int) -> None:
-        self._backbone, self._name = layers_of(causal)
-        self._all = getattr(self._backbone, self._name)
-        setattr(self._backbone, self._name, torch.nn.ModuleList(list(self._all)[first_layer:]))
-        self._head = causal.get_output_embeddings()  # type: ignore[no-untyped-call]  # untyped in transformers
+    The layers below stay where they are, since a layer's number decides its kind of attention in some architectures, but pass on what
+    they are given; what the backbone does to its input before the first trained layer is replaced by the kept states just there.
+    """
+
+    def __init__(self, causal: PreTrainedModel, head: Head, first_layer: int) -> None:
+        self._backbone = backbone_of(causal)
+        self._head = head
+        self._skipped = list(layers_of(causal))[:first_layer]
+        self._entering = torch.empty(0)
+        for layer in self._skipped:
+            layer.forward = passed_on
+        self._hook = layers_of(causal)[first_layer].register_forward_pre_hook(self._enter, with_kwargs=True)
+
+    def _enter(self, _: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        # Any: a decoder layer's arguments, which depend on the architecture.
+        return ((self._entering, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": self._entering})
 
     def last_hidden(self, batch: Sequence[Item]) -> torch.Tensor:
         """Hidden states that predict the answers' tokens, all rows one after the other: [answer tokens, hidden]."""
-        hidden, mask = entering_batch(batch)
-        last = self._backbone(inputs_embeds=hidden, attention_mask=mask, use_cache=False).last_hidden_state
+        self._entering, mask = entering_batch(batch)
+        last = self._backbone(inputs_embeds=self._entering, attention_mask=mask, use_cache=False).last_hidden_state
         return torch.cat([last[place, item.start - 1 : len(item.ids) - 1] for place, item in enumerate(batch)])
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The output head, on the given positions only: for a large vocabulary it is a third of the forward pass."""
-        return self._head(hidden).float()  # type: ignore[no-any-return]  # Module.__call__ is untyped
+        return self._head(hidden).float()
 
     def check(self, model: LocalModel, item: Item) -> None:
         """Before anything is learnt, both ways must agree; raise `TrainingError` where an architecture hides more between the layers."""
         base = model.new_view()
         ids = torch.tensor([item.ids], device=model.device)
         with torch.inference_mode():
-            whole = getattr(base, base.base_model_prefix)(input_ids=ids, use_cache=False).last_hidden_state[0, item.start - 1 : -1]
+            whole = backbone_of(base)(input_ids=ids, use_cache=False).last_hidden_state[0, item.start - 1 : -1]
             short = self.last_hidden([item])
         difference = float((whole - short).norm() / whole.norm())
         if not difference < TOLERANCE:
@@ -109,4 +130,10 @@ class Upper:
 
     def restore(self) -> None:
         """Put the lower layers back, so that the view answers and saves as a whole."""
-        setattr(self._backbone, self._name, self._all)
+        self._hook.remove()
+        for layer in self._skipped:
+            del layer.forward
+
+
+def passed_on(hidden_states: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+    return hidden_states

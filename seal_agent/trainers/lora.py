@@ -6,23 +6,25 @@ own next-token distribution (KL, as in context distillation with a static teache
 that are known already (MemFT, arXiv 2605.30260). It knows nothing of facts or gates, and never continues from an earlier adapter.
 """
 
+import errno
 import logging
 import math
 import random
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from seal_agent.config import TrainingSettings
-from seal_agent.errors import CycleInterruptedError, TrainingError
+from seal_agent.errors import CycleInterruptedError, StoreFullError, TrainingError
 from seal_agent.models.local import LocalModel
-from seal_agent.trainers.frozen import Item, Upper, fill
+from seal_agent.models.lora_view import making_lora
+from seal_agent.trainers.frozen import Item, Upper, fill, layers_of
 from seal_agent.types import Example, Progress, ProgressCallback, TrainingResult
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ WARM_UP = 0.05
 MAX_GRADIENT_NORM = 1.0
 FILL_TOKENS = 2048
 """Tokens per batch of the pass that fills the caches."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class LoraTrainer:
@@ -57,7 +60,7 @@ class LoraTrainer:
         if out.exists():
             raise TrainingError(f"{out} exists already; an adapter is trained into a new folder.")
         items, held_out = self._encode(examples), self._encode(probes)
-        if not any(not item.anchor and len(item.ids) > item.start for item in items):
+        if all(item.anchor for item in items):
             raise TrainingError("There is nothing to train on: no example has an answer.")
         started = time.perf_counter()
         first_layer = self._first_layer()
@@ -80,11 +83,12 @@ class LoraTrainer:
         items = []
         for example in examples:
             ids, start = self._model.encode_pair(example.prompt, example.answer, ended=example.ended)
-            items.append(Item(ids=ids, start=start, weight=example.weight, anchor=example.fact_id is None))
+            if len(ids) > start:  # an empty answer that was cut off has nothing to learn, and a mean over nothing is not a number
+                items.append(Item(ids=ids, start=start, weight=example.weight, anchor=example.fact_id is None))
         return items
 
     def _first_layer(self) -> int:
-        layers = int(self._model.new_view().config.num_hidden_layers)
+        layers = len(layers_of(self._model.new_view()))
         return layers - max(1, round(layers * self._settings.layer_share))
 
     def _new_adapter(self, seed: int, first_layer: int) -> PeftModel:
@@ -94,13 +98,10 @@ class LoraTrainer:
             lora_alpha=self._settings.alpha,
             lora_dropout=0.0,
             target_modules=linear_names(view),
-            layers_to_transform=list(range(first_layer, int(view.config.num_hidden_layers))),
+            layers_to_transform=list(range(first_layer, len(layers_of(view)))),
             task_type="CAUSAL_LM",
         )
-        with torch.random.fork_rng(), warnings.catch_warnings():
-            # peft asks transformers 5 for an attribute under its old name.
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
-            torch.manual_seed(seed)
+        with making_lora(seed):
             return get_peft_model(view, config)
 
 
@@ -132,7 +133,7 @@ class Run:
 
     def __init__(self, model: LocalModel, view: PeftModel, first_layer: int, settings: TrainingSettings, watch: Watch) -> None:
         self._model = model
-        self._upper = Upper(view.get_base_model(), first_layer)  # type: ignore[arg-type]  # peft types it as Module
+        self._upper = Upper(view.get_base_model(), model.head, first_layer)  # type: ignore[arg-type]  # peft types it as Module
         self._settings = settings
         self._watch = watch
         self.step = 0
@@ -144,7 +145,7 @@ class Run:
         """Go over the items until the probes are learnt or the passes are used up; return (mean loss per pass, stopped early)."""
         order = random.Random(seed)
         losses: list[float] = []
-        self._upper.check(self._model, items[0])
+        self._upper.check(self._model, max(items, key=lambda item: len(item.ids)))
         try:
             while len(losses) < self._settings.max_passes:
                 batches = bucketed(items, self._settings.batch_size, order)
@@ -181,36 +182,46 @@ class Run:
         return float(loss.detach())
 
     def _loss(self, batch: list[Item]) -> torch.Tensor:
-        """Mean over the batch's rows of their weighted loss, in nats per answer token."""
-        hidden = torch.split(self._upper.last_hidden(batch), [len(item.ids) - item.start for item in batch])
+        """Mean over the batch's rows of their weighted loss, in nats per answer token.
+
+        The output head runs once per batch: it is the widest matrix, and a few positions at a time would read all of it for each row.
+        """
+        logits = torch.split(self._upper.logits(self._upper.last_hidden(batch)), [len(item.ids) - item.start for item in batch])
+        teachers = iter(self._teachers([item.teacher for item in batch if item.anchor]))
         rows = [
-            self._anchor_loss(item, part) if item.anchor else self._fact_loss(item, part) for item, part in zip(batch, hidden, strict=True)
+            self._anchor_loss(item, part, next(teachers)) if item.anchor else self._fact_loss(item, part)
+            for item, part in zip(batch, logits, strict=True)
         ]
         return torch.stack(rows).mean()
 
-    def _fact_loss(self, item: Item, hidden: torch.Tensor) -> torch.Tensor:
-        targets = torch.tensor(item.ids[item.start :], device=hidden.device)
-        losses = cross_entropy(self._upper.logits(hidden), targets, reduction="none")
+    def _fact_loss(self, item: Item, logits: torch.Tensor) -> torch.Tensor:
+        targets = torch.tensor(item.ids[item.start :], device=logits.device)
+        losses = cross_entropy(logits, targets, reduction="none")
         # A token with p above the bound is recalled by greedy decoding already: pushing it further only costs drift.
         unknown = losses.detach() > -math.log(self._settings.known_above)
         return item.weight * (losses * unknown).sum() / unknown.sum().clamp(min=1)
 
-    def _anchor_loss(self, item: Item, hidden: torch.Tensor) -> torch.Tensor:
+    def _teachers(self, hidden: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """The base's log-probabilities for each anchor, from its last hidden states."""
+        if not hidden:
+            return ()
         with torch.no_grad():
-            teacher = log_softmax(self._upper.logits(item.teacher), dim=-1)
-        student = log_softmax(self._upper.logits(hidden), dim=-1)
+            return torch.split(log_softmax(self._upper.logits(torch.cat(hidden)), dim=-1), [len(rows) for rows in hidden])
+
+    def _anchor_loss(self, item: Item, logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        student = log_softmax(logits, dim=-1)
         return self._settings.anchor_weight * item.weight * kl_div(student, teacher, reduction="batchmean", log_target=True)
 
     def _probe_loss(self, probes: list[Item]) -> float:
         """Median over the probes of the mean loss per answer token, in nats: one hard probe does not keep training going."""
         values = []
         with torch.no_grad():
-            for first in range(0, len(probes), 32):
-                batch = probes[first : first + 32]
-                hidden = torch.split(self._upper.last_hidden(batch), [len(item.ids) - item.start for item in batch])
-                for item, part in zip(batch, hidden, strict=True):
+            for first in range(0, len(probes), self._settings.batch_size):
+                batch = probes[first : first + self._settings.batch_size]
+                logits = torch.split(self._upper.logits(self._upper.last_hidden(batch)), [len(item.ids) - item.start for item in batch])
+                for item, part in zip(batch, logits, strict=True):
                     targets = torch.tensor(item.ids[item.start :], device=part.device)
-                    values.append(float(cross_entropy(self._upper.logits(part), targets)))
+                    values.append(float(cross_entropy(part, targets)))
         return sorted(values)[len(values) // 2]
 
 
@@ -237,13 +248,18 @@ def linear_names(model: torch.nn.Module) -> list[str]:
     names = {
         name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear) and module is not head
     }
+    if not names:
+        raise TrainingError(
+            f"{type(model).__name__} has no torch.nn.Linear layers to put a LoRA on; its architecture is not supported for training."
+        )
     return sorted(names)
 
 
 def measure_speed(model: LocalModel, layer_share: float) -> float:
     """Tokens per second that training would reach on this machine, from timed matrix products at the model's shapes."""
     view = model.new_view()
-    hidden, wide = view.config.hidden_size, view.config.intermediate_size
+    hidden = view.config.hidden_size
+    wide = getattr(view.config, "intermediate_size", 4 * hidden)
     left = torch.randn(512, hidden, dtype=model.dtype, device=model.device)
     right = torch.randn(hidden, wide, dtype=model.dtype, device=model.device)
     left @ right
@@ -257,9 +273,20 @@ def measure_speed(model: LocalModel, layer_share: float) -> float:
 
 
 def save(view: PeftModel, out: Path) -> None:
-    """Write the adapter as a plain peft folder; whatever goes wrong, no half folder stays."""
+    """Write the adapter as a plain peft folder; whatever goes wrong, no half folder stays. Raise `StoreFullError` when the disk is full."""
     try:
         view.save_pretrained(str(out), safe_serialization=True)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(out, ignore_errors=True)
+        if is_full(error):
+            raise StoreFullError(
+                f"No space left for an adapter in {str(out.parent)!r}; nothing was left behind. Free some, then consolidate."
+            ) from error
         raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the disk or a quota is full: safetensors says it in words only."""
+    if isinstance(error, SafetensorError):
+        return any(f"os error {number})" in str(error) for number in FULL)
+    return isinstance(error, OSError) and error.errno in FULL
