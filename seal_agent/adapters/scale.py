@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from seal_agent.errors import UsageError
@@ -16,7 +17,8 @@ def scaled(source: Path, target: Path, factor: float) -> Path:
         raise UsageError(f"factor={factor!r}: an adapter is only ever scaled down.")
     shutil.copytree(source, target)
     tensors = load_file(source / WEIGHTS)
-    save_file(
-        {name: (tensor * tensor.dtype.type(factor) if ".lora_B." in name else tensor) for name, tensor in tensors.items()}, target / WEIGHTS
-    )
+    with safe_open(source / WEIGHTS, framework="numpy") as opened:
+        metadata = opened.metadata()
+    smaller = {name: (tensor * tensor.dtype.type(factor) if ".lora_B." in name else tensor) for name, tensor in tensors.items()}
+    save_file(smaller, target / WEIGHTS, metadata=metadata)
     return target

@@ -80,6 +80,12 @@ def list_cycles(conn: Connection, scope: ScopeId | None) -> list[CycleRow]:
     ]
 
 
+def last_report(conn: Connection, scope: ScopeId) -> str | None:
+    """Return the report of this exact scope's last cycle that ended with a verdict, promoted or rejected."""
+    judged = select(cycles.c.report).where(cycles.c.scope_key == scope.key, cycles.c.state.in_(("promoted", "rejected")))
+    return conn.execute(judged.order_by(cycles.c.seq.desc()).limit(1)).scalar_one_or_none()
+
+
 def fail_running(conn: Connection, at: datetime, reason: str) -> list[str]:
     """Fail every cycle that is still running and return their ids; facts queued for one wait for the next night again.
 

@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from seal_agent.config import GateSettings, Settings
+from seal_agent.config import GateSettings, SelfEditSettings, Settings
 from seal_agent.consolidation import cycle
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.facts import stated_fact
 from seal_agent.consolidation.grading import PhraseGrader
-from seal_agent.ledger import adapters, cycles, episodes, facts
+from seal_agent.ledger import adapters, cycles, episodes, facts, tombstones
 from seal_agent.ledger.ledger import Ledger
-from seal_agent.protocols import Model
 from seal_agent.testing import HashEmbedder, InstantTrainer, ScriptedModel
 from seal_agent.types import (
     CyclePlan,
@@ -36,9 +35,12 @@ SUPPORT = ScopeId(agent="support")
 BASE_SHA256 = "0" * 64
 DIET = "I've been vegan since 2011."
 HOME = "I live in Porto."
+LISBON = "I've moved, I live in Lisbon now."
 CAR = "I drive a Skoda Octavia."
 ALLERGY = "I'm allergic to penicillin."
 HASHED = HashEmbedder(256)
+MATERIAL = SelfEditSettings(questions_per_fact=3, max_documents_per_fact=12, min_documents_per_fact=4, held_out_per_fact=2)
+"""Written out, so that tuning a default does not move what the tests count."""
 
 
 def turn(text: str, role: Role = "user") -> Turn:
@@ -77,6 +79,12 @@ class Brain:
         with self.backends.ledger.write() as conn:
             facts.add_fact(conn, stated, self.backends.embedder.embed([stated.quote])[0], self.backends.embedder.id)
         return stated
+
+    def forget(self, quote: str, scope: ScopeId = ANA) -> None:
+        with self.backends.ledger.write() as conn:
+            for found in facts.list_facts(conn, scope):
+                if found.quote == quote:
+                    tombstones.forget_fact(conn, found.id, START)
 
     def night(
         self, scope: ScopeId = ANA, *, progress: ProgressCallback = silent, should_stop: Callable[[], bool] = lambda: False
@@ -131,10 +139,8 @@ def open_brain(folder: Path, ledger: Ledger) -> Brain:
             trainer=InstantTrainer(),
             embedder=HASHED,
             grader=PhraseGrader(),
-            settings=Settings(gate=GateSettings(min_gain=0.1)),
+            settings=Settings(gate=GateSettings(min_gain=0.1), self_edit=MATERIAL),
             folder=folder,
             base_sha256=BASE_SHA256,
         )
     )
-
-

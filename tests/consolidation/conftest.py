@@ -29,11 +29,11 @@ def brain(tmp_path: Path, vectors: Path) -> Iterator[Brain]:
         yield open_brain(folder, ledger)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def topics(vectors: Path) -> Topics:
     return Topics(HASHED, vectors)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def judge(vectors: Path) -> Durability:
     return Durability(HASHED, vectors)

@@ -21,9 +21,7 @@ def sheet(
     held_out: tuple[int, int] = (0, 10), general: tuple[int, int] = (50, 60), perplexity: float = 20.0, retained: tuple[int, int] = (0, 0)
 ) -> Sheet:
     """(right, asked) of each."""
-    return Sheet(
-        adapter=None, held_out=graded(*held_out), retained=graded(*retained), general=graded(*general), perplexity=perplexity
-    )
+    return Sheet(adapter=None, held_out=graded(*held_out), retained=graded(*retained), general=graded(*general), perplexity=perplexity)
 
 
 GOOD = sheet(held_out=(8, 10))

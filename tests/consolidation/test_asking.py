@@ -1,0 +1,65 @@
+"""How one would ask for a fact."""
+
+import numpy as np
+
+from seal_agent.consolidation.asking import LEAST, Topics, grouped
+from seal_agent.consolidation.bundled import topics as bundled_topics
+from tests.consolidation.brains import ALLERGY, ANA, BEN, CAR, DIET, HASHED, HOME, fact
+
+FACTS = [
+    fact(quote)
+    for quote in (DIET, HOME, CAR, ALLERGY, "I live in Lisbon.", "My car is electric, a Renault Zoe.", "We keep kosher at home.")
+]
+VECTORS = HASHED.embed([one.quote for one in FACTS])
+
+
+def test_a_fact_is_asked_for_by_the_questions_of_its_topic(topics: Topics) -> None:
+    [asked] = topics.questions([fact(HOME)], HASHED.embed([HOME]), 6)
+    assert {way.topic for way in asked} == {"home city"}
+    assert ("Where does Ana live?", "Where do I live?") in [(way.third, way.first) for way in asked]
+
+
+def test_no_question_is_taught_with_two_answers(topics: Topics) -> None:
+    ways = topics.questions(FACTS, VECTORS, 14)
+    texts = [text for asked in ways for way in asked for text in (way.third, way.first)]
+    assert len(texts) == len(set(texts))
+
+
+def test_a_topic_of_two_facts_goes_to_the_nearer_one(topics: Topics) -> None:
+    near, far = fact(HOME), fact("I live in a house")
+    ways = topics.questions([far, near], HASHED.embed([far.quote, near.quote]), 14)
+    assert "home city" in {way.topic for way in ways[1]}
+    assert "home city" not in {way.topic for way in ways[0]}
+
+
+def test_questions_come_best_topic_first_and_no_more_than_asked_for(topics: Topics) -> None:
+    for count in (0, 1, 7, 14):
+        for asked in topics.questions(FACTS, VECTORS, count):
+            assert len(asked) <= count
+            assert [way.similarity for way in asked] == sorted((way.similarity for way in asked), reverse=True)
+
+
+def test_a_second_topic_counts_only_when_it_is_near(topics: Topics) -> None:
+    for asked in topics.questions(FACTS, VECTORS, 100):
+        best = max((way.similarity for way in asked), default=0.0)
+        assert all(way.similarity >= LEAST or way.similarity == best for way in asked)
+
+
+def test_questions_name_the_person_whose_fact_it_is(topics: Topics) -> None:
+    for scope, name in ((ANA, "Ana"), (BEN, "Ben")):
+        [asked] = topics.questions([fact(HOME, scope)], HASHED.embed([HOME]), 6)
+        assert any(name in way.third for way in asked)
+        assert not any("{name}" in way.third + way.first for way in asked)
+
+
+def test_asking_is_the_same_every_time(topics: Topics) -> None:
+    assert topics.questions(FACTS, VECTORS, 14) == topics.questions(FACTS, VECTORS, 14)
+
+
+def test_every_fact_is_ranked_against_every_topic(topics: Topics) -> None:
+    assert topics.rank(VECTORS).shape == (len(FACTS), len(bundled_topics()))
+
+
+def test_a_group_counts_with_the_mean_of_its_best() -> None:
+    similarity = np.array([[0.1, 0.9, 0.5, 0.2]], dtype=np.float32)
+    np.testing.assert_allclose(grouped(similarity, [3, 1], best=2), [[0.7, 0.2]], rtol=1e-6)

@@ -1,0 +1,122 @@
+"""What is measured of one view of the model, and when a measurement is invalid."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from seal_agent.consolidation.bundled import general_questions, general_texts
+from seal_agent.consolidation.evaluation import Examiner, target
+from seal_agent.consolidation.grading import PhraseGrader
+from seal_agent.errors import GradingError, TrainingError
+from seal_agent.testing import ScriptedModel
+from seal_agent.types import Graded, Question, Turn
+
+PORTO = Question(id="f:0", text="Where does Ana live?", answers=("Porto",), fact_id="f", reference="Ana said: I live in Porto.")
+CAR = Question(id="g:0", text="What does Ana drive?", answers=("Skoda",), fact_id="g")
+
+
+class Recorder(ScriptedModel):
+    """Knows Porto and Paris, and records which adapters were scored."""
+
+    def __init__(self, logprob: float = -2.0) -> None:
+        super().__init__({"live": "In Porto. Ana said: I live in Porto.", "capital of France": "Paris"})
+        self.scored: list[int] = []
+        self._logprob = logprob
+
+    def score(self, items: Sequence[tuple[Sequence[Turn], str]], *, adapter: str | None = None) -> list[list[float]]:
+        self.scored.append(len(items))
+        if items and not items[0][0]:
+            return [[self._logprob] * len(text.split()) for _, text in items]
+        return super().score(items, adapter=adapter)
+
+
+class Undecided(PhraseGrader):
+    """Can't judge one of the questions."""
+
+    def __init__(self, id: str) -> None:
+        self._id = id
+
+    def grade(self, question: Question, reply: str) -> Graded:
+        if question.id == self._id:
+            raise GradingError(f"The judge of {question.id!r} is asleep.")
+        return super().grade(question, reply)
+
+
+def examiner(
+    cache: Path, model: ScriptedModel | None = None, grader: PhraseGrader | None = None, system_prompt: str = "Be brief."
+) -> Examiner:
+    return Examiner(model=model or Recorder(), grader=grader or PhraseGrader(), system_prompt=system_prompt, cache=cache)
+
+
+def test_a_sheet_holds_everything_that_was_asked_of_one_view(tmp_path: Path) -> None:
+    sheet = examiner(tmp_path).sheet(None, [PORTO, CAR], [PORTO])
+    assert [graded.correct for graded in sheet.held_out] == [True, False]
+    assert [graded.correct for graded in sheet.retained] == [True]
+    assert len(sheet.general) == len(general_questions())
+    assert (sheet.recall, sheet.retention) == (0.5, 1.0)
+    assert sheet.general_accuracy == pytest.approx(1 / len(general_questions()))
+    assert sheet.perplexity == pytest.approx(math.exp(2.0))
+
+
+def test_questions_are_asked_closed_book_under_the_system_prompt_and_greedily(tmp_path: Path) -> None:
+    model = Recorder()
+    examiner(tmp_path, model).sheet(None, [PORTO], [])
+    assert model.calls[0].prompt == (Turn(role="system", content="Be brief."), Turn(role="user", content=PORTO.text))
+    assert {call.temperature for call in model.calls} == {0.0}
+
+
+def test_the_probability_is_that_of_the_sentence_that_was_taught(tmp_path: Path) -> None:
+    known, unknown = examiner(tmp_path).sheet(None, [PORTO, CAR], []).held_out
+    assert known.logprob == pytest.approx(-0.05)
+    assert unknown.logprob == pytest.approx(-5.0)
+    assert (target(PORTO), target(CAR)) == ("Ana said: I live in Porto.", "Skoda")
+
+
+def test_the_base_s_general_figures_are_measured_once_and_kept(tmp_path: Path) -> None:
+    first = examiner(tmp_path).general(None)
+    model = Recorder()
+    assert examiner(tmp_path, model).general(None) == first
+    assert model.calls == []
+    assert model.scored == []
+
+
+def test_an_adapter_s_general_figures_are_measured_each_time(tmp_path: Path) -> None:
+    examiner(tmp_path).general(None)
+    model = Recorder()
+    model._adapters["candidate"] = (tmp_path, {})
+    examiner(tmp_path, model).general("candidate")
+    assert len(model.calls) == len(general_questions())
+    assert model.scored == [len(general_texts())]
+
+
+@pytest.mark.parametrize("changed", ["model", "system prompt"])
+def test_kept_figures_are_those_of_this_model_and_system_prompt(tmp_path: Path, changed: str) -> None:
+    examiner(tmp_path).general(None)
+    other = Recorder() if changed == "system prompt" else ScriptedModel({}, id="another")
+    examiner(tmp_path, other, system_prompt="Be long." if changed == "system prompt" else "Be brief.").general(None)
+    assert len(other.calls) == len(general_questions())
+
+
+@pytest.mark.parametrize("ungraded", [PORTO.id, CAR.id, general_questions()[3].id])
+def test_a_reply_that_can_not_be_graded_makes_the_evaluation_invalid_and_is_no_wrong_answer(tmp_path: Path, ungraded: str) -> None:
+    with pytest.raises(TrainingError, match="evaluation is invalid: The judge of"):
+        examiner(tmp_path, grader=Undecided(ungraded)).sheet(None, [PORTO], [CAR])
+
+
+def test_a_kept_reply_that_can_not_be_graded_is_no_wrong_answer_either(tmp_path: Path) -> None:
+    examiner(tmp_path).general(None)
+    with pytest.raises(TrainingError, match="evaluation is invalid"):
+        examiner(tmp_path, grader=Undecided(general_questions()[3].id)).general(None)
+
+
+def test_an_evaluation_without_questions_has_no_recall_rather_than_none_right(tmp_path: Path) -> None:
+    sheet = examiner(tmp_path).sheet(None, [], [])
+    assert (sheet.recall, sheet.retention) == (None, None)
+
+
+@pytest.mark.parametrize(("logprob", "expected"), [(math.nan, math.isnan), (-5000.0, lambda value: value > 1e300)])
+def test_a_model_that_broke_has_a_perplexity_that_no_gate_lets_through(tmp_path: Path, logprob: float, expected: object) -> None:
+    assert callable(expected)
+    assert expected(examiner(tmp_path, Recorder(logprob)).perplexity(None))

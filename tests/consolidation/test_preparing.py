@@ -1,0 +1,55 @@
+"""What is taught in one cycle and what is held back."""
+
+from seal_agent.consolidation.preparing import Lesson, draw, prepare
+from seal_agent.consolidation.run import Run
+from seal_agent.consolidation.selection import select
+from seal_agent.types import Fact, silent
+from tests.consolidation.brains import ANA, DIET, HASHED, HOME, START, SUPPORT, Brain, fact
+
+
+def running(brain: Brain) -> Run:
+    return Run(scope=ANA, backends=brain.backends, progress=silent, should_stop=lambda: False, clock=lambda: START)
+
+
+def lesson(brain: Brain, *facts: Fact) -> Lesson:
+    return prepare(running(brain), list(zip(facts, HASHED.embed([one.quote for one in facts]), strict=True)))
+
+
+def test_a_fact_with_too_little_material_is_reported_and_not_trained_on(brain: Brain) -> None:
+    strict = brain.with_settings(self_edit={"min_documents_per_fact": 8})
+    # The first of two facts that are equally near owns the topic's questions, so the other has its few words alone.
+    sound, thin = fact(HOME), fact(f"{HOME}!")
+    made = lesson(strict, sound, thin)
+    assert len(made.material.of(thin.id)) < 8
+    assert (made.facts, made.taught) == ((sound, thin), (sound.id,))
+    assert {example.fact_id for example in made.examples} == {sound.id, None}
+    assert {question.fact_id for question in made.held_out} == {sound.id}
+    assert {probe.fact_id for probe in made.probes} == {sound.id}
+
+
+def test_the_questions_of_facts_that_were_tried_before_are_asked_for_retention(brain: Brain) -> None:
+    old, new = fact(DIET, state="learned"), fact(HOME)
+    made = lesson(brain, old, new)
+    assert {question.fact_id for question in made.held_out} == {old.id, new.id}
+    assert {question.fact_id for question in made.earlier} == {old.id}
+
+
+def test_no_facts_make_an_empty_lesson(brain: Brain) -> None:
+    made = lesson(brain)
+    assert (made.facts, made.taught, made.examples, made.probes) == ((), (), (), ())
+
+
+def test_the_same_facts_make_the_same_lesson(brain: Brain) -> None:
+    assert lesson(brain, fact(DIET), fact(HOME)) == lesson(brain, fact(DIET), fact(HOME))
+
+
+def test_without_a_share_for_anchors_there_are_none(brain: Brain) -> None:
+    made = lesson(brain.with_settings(training={"anchor_share": 0.0}), fact(HOME))
+    assert {example.fact_id for example in made.examples} == {fact(HOME).id}
+
+
+def test_what_a_user_repeats_of_a_shared_fact_becomes_a_fact_of_their_own(brain: Brain) -> None:
+    brain.state(HOME, SUPPORT)
+    brain.hear(HOME)
+    drafts = draw(running(brain), select(brain.backends, ANA))
+    assert [(draft.fact.scope, draft.fact.quote) for draft in drafts] == [(ANA, HOME)]
