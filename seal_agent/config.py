@@ -51,7 +51,7 @@ class FactSettings(Section):
     """What becomes a fact: `consolidation/facts.py`."""
 
     min_score: float = Field(
-        0.5, description="Least durability score of a sentence, about 0 for small talk and 1 for a fact; higher keeps less."
+        0.55, description="Least durability score of a sentence, about 0 for small talk and 1 for a fact; higher keeps less."
     )
     max_per_episode: Count = Field(20, description="Most facts drawn from one episode.")
     duplicate_similarity: Share = Field(0.92, description="Cosine at and above which two facts say the same.")
@@ -74,7 +74,7 @@ class TrainingSettings(Section):
     rank: Count = Field(16, description="LoRA rank.")
     alpha: Count = Field(32, description="LoRA alpha; the update is scaled by alpha / rank.")
     learning_rate: Positive = Field(1.5e-3, description="Peak learning rate of AdamW.")
-    max_passes: Count = Field(4, description="Most passes over the material.")
+    max_passes: Count = Field(3, description="Most passes over the material.")
     batch_size: Count = Field(4, description="Examples per optimiser step.")
     layer_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.5, description="Share of the layers, counted from the top, that carry the LoRA."
@@ -85,7 +85,7 @@ class TrainingSettings(Section):
     anchor_weight: Annotated[float, Field(ge=0.0)] = Field(4.0, description="Factor on the anchors' loss.")
     anchor_share: Share = Field(0.33, description="Share of anchors among the examples.")
     target_loss: Annotated[float, Field(ge=0.0)] = Field(
-        0.15, description="Stop once the held-out paraphrases' median loss per token is below, in nats."
+        0.05, description="Stop once the held-out paraphrases' median loss per token is below, in nats."
     )
     max_minutes: Positive = Field(60.0, description="Wall-clock limit of one training run.")
     seed: int = Field(0, ge=0, description="Seed of everything random in a cycle.")
