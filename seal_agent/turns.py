@@ -44,16 +44,19 @@ def to_turns(messages: Messages) -> tuple[Turn, ...]:
 
 def to_turn(message: Message, position: int) -> Turn:
     label = f"Turn {position}"
+    given: tuple[object, object, object]
     if isinstance(message, Turn):
-        role, content, name = message.role, message.content, message.name
+        given = (message.role, message.content, message.name)
     elif isinstance(message, Mapping):
-        role, content, name = from_mapping(message, label)
+        given = from_mapping(message, label)
     else:
         raise InvalidTurnError(f'{label} is of type {type(message).__name__}; give {{"role": ..., "content": ...}}.')
+    role, content, name = given
     if not isinstance(role, str) or role not in ROLES:
         raise InvalidTurnError(f"{label} has role={role!r}; it must be one of {', '.join(ROLES)}.")
-    if name is not None:
-        check_label(f"{label}: name", name, MAX_ID_LENGTH)
+    if name is not None and not isinstance(name, str):
+        raise InvalidTurnError(f"{label}: name={name!r} is of type {type(name).__name__}; give a string, or leave it out.")
+    check_label(f"{label}: name", name, MAX_ID_LENGTH)
     return Turn(role=role, content=check_content(content, label), name=name)
 
 

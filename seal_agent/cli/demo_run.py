@@ -21,6 +21,8 @@ from seal_agent.scope import Scope
 from seal_agent.types import CycleReport, Fact, Graded, MissedAt, ProgressCallback, Question
 
 AGENT = "support"
+HITS = 5
+"""Search results looked at per question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,7 @@ def run_demo(folder: Path, week: Week, narrator: Narrator, progress: ProgressCal
         for name, (sessions, _) in week.items():
             narrator.remembered(scopes[name], record(scopes[name], sessions))
         gold = {name: [question_of(row) for row in questions] for name, (_, questions) in week.items()}
-        narrator.searched(next(iter(scopes.values())), next(iter(gold.values()))[0].text)
+        narrator.searched(*retrievable(scopes, gold), HITS)
         asked = {"base": ask_all(scopes, gold)}
         narrator.asked("before the night", asked["base"])
         reports = {name: night(scope, narrator, progress) for name, scope in scopes.items()}
@@ -111,6 +113,16 @@ def record(scope: Scope, sessions: Sequence[dict[str, Any]]) -> int:  # Any: row
 
 def question_of(row: dict[str, Any]) -> Question:  # Any: a row of the example file
     return Question(id=row["id"], text=row["question"], answers=tuple(row["answers"]), stale=tuple(row["stale"]))
+
+
+def retrievable(scopes: dict[str, Scope], gold: dict[str, list[Question]]) -> tuple[int, int]:
+    """Return (questions with an accepted answer in the text of the first hits, all questions): what search finds before any night."""
+    found = [
+        any(conveys(hit.text, answer) for hit in scopes[name].search(question.text, HITS) for answer in question.answers)
+        for name, questions in gold.items()
+        for question in questions
+    ]
+    return sum(found), len(found)
 
 
 Sheets = dict[str, list[Graded]]

@@ -32,9 +32,8 @@ class Narrator:
     def remembered(self, scope: "Scope", turns: int) -> None:
         self.say(f"remembered {turns} turns of {scope.id.subject}")
 
-    def searched(self, scope: "Scope", question: str) -> None:
-        hits = scope.search(question, 1)
-        self.say(f"\nretrievable at once: {question!r}\n  -> {on_one_line(hits[0].text) if hits else '(nothing)'}")
+    def searched(self, found: int, questions: int, hits: int) -> None:
+        self.say(f"\nretrievable at once: the answer stands in the first {hits} hits for {found} of {questions} questions")
 
     def asked(self, when: str, sheets: "Sheets") -> None:
         graded = [item for sheet in sheets.values() for item in sheet]
