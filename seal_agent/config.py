@@ -51,7 +51,7 @@ class FactSettings(Section):
     """What becomes a fact: `consolidation/facts.py`."""
 
     min_score: float = Field(
-        0.55, description="Least durability score of a sentence, about 0 for small talk and 1 for a fact; higher keeps less."
+        0.5, description="Least durability score of a sentence, about 0 for small talk and 1 for a fact; higher keeps less."
     )
     max_per_episode: Count = Field(20, description="Most facts drawn from one episode.")
     duplicate_similarity: Share = Field(0.92, description="Cosine at and above which two facts say the same.")
@@ -74,7 +74,7 @@ class TrainingSettings(Section):
     rank: Count = Field(16, description="LoRA rank.")
     alpha: Count = Field(32, description="LoRA alpha; the update is scaled by alpha / rank.")
     learning_rate: Positive = Field(1.5e-3, description="Peak learning rate of AdamW.")
-    max_passes: Count = Field(3, description="Most passes over the material.")
+    max_passes: Count = Field(4, description="Most passes over the material.")
     batch_size: Count = Field(4, description="Examples per optimiser step.")
     layer_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.5, description="Share of the layers, counted from the top, that carry the LoRA."

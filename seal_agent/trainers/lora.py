@@ -25,7 +25,6 @@ from seal_agent.errors import CycleInterruptedError, StoreFullError, TrainingErr
 from seal_agent.models.local import LocalModel
 from seal_agent.models.lora_view import making_lora
 from seal_agent.trainers.frozen import Item, Upper, fill, layers_of
-from seal_agent.trainers.fused import fuse
 from seal_agent.types import Example, Progress, ProgressCallback, TrainingResult
 
 logger = logging.getLogger(__name__)
@@ -133,7 +132,6 @@ class Run:
     """One training run's state: optimiser, step, tokens."""
 
     def __init__(self, model: LocalModel, view: PeftModel, first_layer: int, settings: TrainingSettings, watch: Watch) -> None:
-        fuse(view)
         self._model = model
         self._upper = Upper(view.get_base_model(), model.head, first_layer)  # type: ignore[arg-type]  # peft types it as Module
         self._settings = settings
