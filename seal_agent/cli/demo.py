@@ -19,8 +19,8 @@ from seal_agent.errors import UsageError
 if TYPE_CHECKING:
     from seal_agent.cli.demo_run import DemoResult
 
-DEFAULT_CUSTOMERS = 2
-"""As many customers as a night of a few minutes has time for."""
+DEFAULT_CUSTOMERS = 1
+"""As many customers as a few minutes on two cores have time for: each gets an adapter of their own."""
 WEEKS = {"support_week": "the example week", "second_week": "a second week, of another shop, that nothing was tuned on"}
 
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    customers: Annotated[str, typer.Option("--customers", help="Customers of the week, by comma; or all. Default: the first two.")] = "",
+    customers: Annotated[str, typer.Option("--customers", help="Customers of the week, by comma; or all. Default: the first.")] = "",
     week: Annotated[str, typer.Option("--week", help="support_week, or second_week, which nothing was tuned on.")] = "support_week",
     brain: Annotated[Path | None, typer.Option("--brain", help="Keep the brain here; else a temporary one is used and removed.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
@@ -57,7 +57,7 @@ def exit_code(result: "DemoResult") -> int:
 
 
 def read_week(week: str, customers: str) -> dict[str, tuple[list[dict[str, object]], list[dict[str, object]]]]:
-    """Read a week of examples; return {customer: (sessions, gold questions)} in the order asked for, the first two by default."""
+    """Read a week of examples; return {customer: (sessions, gold questions)} in the order asked for, the first by default."""
     if week not in WEEKS:
         raise UsageError(f"--week {week!r}: there are {' and '.join(WEEKS)}.")
     data = files("seal_agent.example_data")
