@@ -14,6 +14,7 @@ import typer
 
 from seal_agent.cli.output import emit
 from seal_agent.cli.progress import progress_bar
+from seal_agent.cli.session import open_memory
 from seal_agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def demo(
     folder = brain or Path(tempfile.mkdtemp(prefix="seal-agent-demo-"))
     narrator = Narrator(quiet=as_json)
     try:
-        with progress_bar() as progress:
-            result = run_demo(folder, chosen, narrator, progress)
+        with progress_bar() as progress, open_memory(folder, progress) as memory:
+            result = run_demo(memory, chosen, narrator, progress)
     finally:
         if brain is None:
             shutil.rmtree(folder, ignore_errors=True)

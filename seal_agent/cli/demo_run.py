@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from statistics import mean
 from typing import Any, get_args
 
@@ -77,29 +76,29 @@ STEPS: tuple[MissedAt, ...] = get_args(MissedAt)
 Week = dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]  # Any: rows of the example files
 
 
-def run_demo(folder: Path, week: Week, narrator: Narrator, progress: ProgressCallback) -> DemoResult:
+def run_demo(memory: Memory, week: Week, narrator: Narrator, progress: ProgressCallback) -> DemoResult:
+    """Record the week, ask, let the night pass, ask again, roll back, ask, go forward, ask."""
     started = time.perf_counter()
-    with Memory.open(folder, progress=progress) as memory:
-        scopes = {name: memory.scope(user=name, agent=AGENT) for name in week}
-        for name, (sessions, _) in week.items():
-            narrator.remembered(scopes[name], record(scopes[name], sessions))
-        gold = {name: [question_of(row) for row in questions] for name, (_, questions) in week.items()}
-        narrator.searched(*retrievable(scopes, gold), HITS)
-        asked = {"base": ask_all(scopes, gold)}
-        narrator.asked("before the night", asked["base"])
-        reports = {name: night(scope, narrator, progress) for name, scope in scopes.items()}
-        asked["after"] = ask_all(scopes, gold)
-        narrator.asked("after the night", asked["after"])
-        moved = [scope for name, scope in scopes.items() if reports[name].state == "promoted"]
-        for scope in moved:
-            scope.adapters.rollback()
-        asked["back"] = ask_all(scopes, gold)
-        narrator.asked("rolled back", asked["back"])
-        for scope in moved:
-            scope.adapters.forward()
-        asked["again"] = ask_all(scopes, gold)
-        narrator.asked("promoted again", asked["again"])
-        table = [row for name in week for row in rows_of(name, scopes[name].facts(), reports[name], {k: v[name] for k, v in asked.items()})]
+    scopes = {name: memory.scope(user=name, agent=AGENT) for name in week}
+    for name, (sessions, _) in week.items():
+        narrator.remembered(scopes[name], record(scopes[name], sessions))
+    gold = {name: [question_of(row) for row in questions] for name, (_, questions) in week.items()}
+    narrator.searched(*retrievable(scopes, gold), HITS)
+    asked = {"base": ask_all(scopes, gold)}
+    narrator.asked("before the night", asked["base"])
+    reports = {name: night(scope, narrator, progress) for name, scope in scopes.items()}
+    asked["after"] = ask_all(scopes, gold)
+    narrator.asked("after the night", asked["after"])
+    moved = [scope for name, scope in scopes.items() if reports[name].state == "promoted"]
+    for scope in moved:
+        scope.adapters.rollback()
+    asked["back"] = ask_all(scopes, gold)
+    narrator.asked("rolled back", asked["back"])
+    for scope in moved:
+        scope.adapters.forward()
+    asked["again"] = ask_all(scopes, gold)
+    narrator.asked("promoted again", asked["again"])
+    table = [row for name in week for row in rows_of(name, scopes[name].facts(), reports[name], {k: v[name] for k, v in asked.items()})]
     return result_of(week, reports, table, asked, time.perf_counter() - started)
 
 
