@@ -110,7 +110,7 @@ def lengths(model: LocalModel, documents: Sequence[Example]) -> list[tuple[int, 
 
 def run_trl(model: LocalModel, settings: TrainingSettings, options: dict[str, Any], documents: Sequence[Example]) -> Meter:
     """Train with TRL's `SFTTrainer` on the same documents until the time is used up; its model is its own, loaded from the same folder."""
-    from datasets import Dataset  # type: ignore[import-untyped]  # ships no types
+    from datasets import Dataset
     from peft import LoraConfig
     from transformers import PrinterCallback
     from trl.trainer.sft_config import SFTConfig
