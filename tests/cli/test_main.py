@@ -88,7 +88,12 @@ def test_ctrl_c_is_a_clean_message_and_code_130(cli: Cli, monkeypatch: pytest.Mo
         raise AssertionError("never reached: the signal came first")
 
     monkeypatch.setattr(session, "open_memory", interrupt)
-    ended = cli("add", "Hello")
+    # A shell that starts the tests in the background has them ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        ended = cli("add", "Hello")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended.code == 130
     assert ended.err.startswith("error: interrupted")
 
