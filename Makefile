@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 .PHONY: help install demo test check fast format clean
 
 help:
-	@echo "make demo     teach a small model overnight, in three minutes"
+	@echo "make demo     teach a small model overnight, in some minutes"
 	@echo "make test     formatting, lint, types, import rules and all tests (make check is the same)"
 	@echo "make fast     the tests that load no real model and build nothing"
 	@echo "make format   put the code into shape"
