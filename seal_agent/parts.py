@@ -5,12 +5,14 @@ Deliberately imports no backend: how a part is built is handed in as a function 
 
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from seal_agent.async_scope import Threads
 from seal_agent.config import Settings
 from seal_agent.consolidation.backends import Backends
 from seal_agent.errors import EmbeddingError, StoreError
@@ -64,6 +66,7 @@ class Parts:
         self._base_sha256 = Lazy(builders.base_sha256)
         self._searcher = Lazy(self._build_searcher)
         self._words_only = Lazy(self._build_words_only)
+        self._threads = Threads()
         self.serving = Serving(lambda: self.model, lambda path: builders.verify(path, self.base_sha256), ledger.folder)
 
     @property
@@ -108,6 +111,11 @@ class Parts:
         """Search without an embedder, for when none can be had."""
         return self._words_only.get()
 
+    def pool(self, *, slow: bool) -> Executor:
+        """Return threads for async callers: those for answers if the call is `slow`. Raise `StoreError` after `close`."""
+        _ = self.ledger
+        return self._threads.pool(slow=slow)
+
     @property
     def base_sha256(self) -> str:
         return self._base_sha256.get()
@@ -145,6 +153,7 @@ class Parts:
         model, searcher = self._model.peek(), self._searcher.peek()
         with ExitStack() as closing:
             closing.callback(self._ledger.close)
+            closing.callback(self._threads.close)
             if model is not None and self._builders.owns_model:
                 closing.callback(model.close)
             if searcher is not None:

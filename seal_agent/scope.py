@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Literal, get_args, overload
 
 from seal_agent import answering
+from seal_agent.async_scope import in_thread
 from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, SealAgentError, UsageError, VectorIndexError
 from seal_agent.ledger.episodes import add_episode, get_episode
 from seal_agent.ledger.facts import TOLD, add_fact, list_facts
@@ -230,3 +231,12 @@ class Scope:
         if report.state == "promoted":
             self.adapters.warm_up()
         return report
+
+    # For async callers: the same calls, in a thread.
+    aadd = in_thread(add)
+    aremember = in_thread(remember)
+    asearch = in_thread(search)
+    acontext = in_thread(context)
+    afacts = in_thread(facts)
+    aask = in_thread(ask, slow=True)
+    aask_many = in_thread(ask_many, slow=True)
