@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from seal_agent import doctor
+from seal_agent.api_keys import ApiKeys
 from seal_agent.brain_folder import read_settings
 from seal_agent.config import Settings
 from seal_agent.doctor import Finding
@@ -111,6 +112,11 @@ class Memory:
     @property
     def settings(self) -> Settings:
         return self._parts.settings
+
+    @property
+    def keys(self) -> ApiKeys:
+        """The API keys of this brain, for a server in front of it. They end by the wall clock, whatever `clock` says."""
+        return ApiKeys(self._parts.ledger)
 
     def scope(self, user: str | None = None, agent: str | None = "default", tenant: str = "default") -> Scope:
         """Return the handle of one scope; `user=None` is what an agent shares with all its users. Raise `InvalidScopeError`."""

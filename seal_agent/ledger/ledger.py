@@ -172,6 +172,22 @@ class Ledger:
         self.close()
 
 
+@contextlib.contextmanager
+def connect_beside(folder: Path) -> Iterator[Connection]:
+    """Yield a connection inside one transaction without owning the brain: for a row that its owner reads anew each time.
+
+    SQLite keeps the two processes apart. Nothing is created or migrated: raise `StoreError` when there is no database.
+    """
+    if not (folder / DATABASE).exists():
+        raise StoreError(f"There is no brain in {folder}: run seal-agent init, or name another folder.")
+    engine = _engine(folder / DATABASE, "BEGIN IMMEDIATE")
+    try:
+        with _named_errors(folder), engine.connect() as conn, conn.begin():
+            yield conn
+    finally:
+        engine.dispose()
+
+
 def _engine(path: Path, begin: str) -> Engine:
     """Build a pool whose transactions start with `begin`; a deferred one is for reading only, and SQLite holds it to that."""
     engine = sqlalchemy.create_engine(

@@ -122,7 +122,20 @@ V1 = (
         kind TEXT NOT NULL CHECK (kind IN ('episode', 'fact')))""",
 )
 
-MIGRATIONS: tuple[Sequence[str], ...] = (V1,)
+API_KEYS = (
+    """CREATE TABLE api_keys (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE CHECK (id <> ''), name TEXT NOT NULL,
+        tenant TEXT NOT NULL, agent TEXT, "user" TEXT, scope_key TEXT NOT NULL,
+        role TEXT NOT NULL CHECK (role IN ('reader', 'agent', 'operator')),
+        any_user INTEGER NOT NULL CHECK (any_user IN (0, 1)),
+        sha256 TEXT NOT NULL UNIQUE CHECK (length(sha256) = 64),
+        created_at TEXT NOT NULL CHECK (length(created_at) = 32),
+        expires_at TEXT CHECK (length(expires_at) = 32), revoked_at TEXT CHECK (length(revoked_at) = 32),
+        replaces TEXT REFERENCES api_keys (id))""",
+)
+
+MIGRATIONS: tuple[Sequence[str], ...] = (V1, API_KEYS)
 """Step n brings a database from `user_version` n to n + 1."""
 
 

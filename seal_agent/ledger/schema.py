@@ -153,3 +153,19 @@ tombstones = Table(
     Column("at", Text, nullable=False),
     Column("kind", Text, nullable=False),
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    *_scope_columns(),
+    Column("role", Text, nullable=False),
+    Column("any_user", Boolean, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("expires_at", Text),
+    Column("revoked_at", Text),
+    Column("replaces", Text),
+)
