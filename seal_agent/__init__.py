@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from seal_agent.answer_stream import AnswerStream
     from seal_agent.config import Settings
     from seal_agent.errors import SealAgentError
     from seal_agent.memory import Memory, Scope
+    from seal_agent.sampling import Sampling
     from seal_agent.types import Answer, Context, CyclePlan, CycleReport, Episode, Fact, Hit, ScopeId, Trace, Turn
 
 __all__ = [
     "Answer",
+    "AnswerStream",
     "Context",
     "CyclePlan",
     "CycleReport",
@@ -23,6 +26,7 @@ __all__ = [
     "Fact",
     "Hit",
     "Memory",
+    "Sampling",
     "Scope",
     "ScopeId",
     "SealAgentError",
@@ -32,7 +36,14 @@ __all__ = [
     "__version__",
 ]
 
-_HOMES = {"Memory": "memory", "Scope": "memory", "Settings": "config", "SealAgentError": "errors"}
+_HOMES = {
+    "AnswerStream": "answer_stream",
+    "Memory": "memory",
+    "Sampling": "sampling",
+    "Scope": "memory",
+    "SealAgentError": "errors",
+    "Settings": "config",
+}
 
 
 def __getattr__(name: str) -> Any:  # Any: the type of a lazily loaded name is given by the block above

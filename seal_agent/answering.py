@@ -9,14 +9,18 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import get_args
 
-from seal_agent.chat import question_prompt
-from seal_agent.errors import GenerationError, IntegrityError, UsageError
+from seal_agent.answer_stream import AnswerStream, open_text_stream
+from seal_agent.chat import chat_prompt, last_question, question_prompt
+from seal_agent.errors import DeadlineError, GenerationError, IntegrityError, UsageError
 from seal_agent.ledger.adapters import nearest_live
 from seal_agent.parts import Parts
-from seal_agent.types import Adapter, Answer, Context, Route, ScopeId, Trace
+from seal_agent.protocols import Model
+from seal_agent.sampling import Sampling
+from seal_agent.types import Adapter, Answer, Context, Generation, Route, ScopeId, Trace, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +28,11 @@ TOKENS_PER_WORD = 1.3
 """English in a vocabulary of 50,000; measured 1.25 to 1.3 on support conversations."""
 CHARACTERS_PER_TOKEN = 4
 NO_CONTEXT = Context(text="", tokens=0, cited=())
+WITH_TEXT: frozenset[Route] = frozenset({"text", "both"})
+WITH_WEIGHTS: frozenset[Route] = frozenset({"weights", "both"})
+
+Find = Callable[[str], Context]
+"""Returns the context for one question."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -40,7 +49,21 @@ def check_route(use: Route) -> Route:
     return use
 
 
-def answers(parts: Parts, scope: ScopeId, questions: Sequence[str], route: Route, find: Callable[[str], Context]) -> list[Answer]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One conversation to be answered, checked."""
+
+    turns: tuple[Turn, ...]
+    route: Route
+    sampling: Sampling
+    timeout: float | None = None
+
+    @property
+    def question(self) -> str:
+        return self.turns[last_question(self.turns)].content
+
+
+def answers(parts: Parts, scope: ScopeId, questions: Sequence[str], route: Route, find: Find) -> list[Answer]:
     """Answer checked questions in one batch, all with the same adapter; `find` returns the context for one.
 
     Raise `ModelNotFoundError` or `GenerationError`.
@@ -48,29 +71,71 @@ def answers(parts: Parts, scope: ScopeId, questions: Sequence[str], route: Route
     started = time.perf_counter()
     model = parts.model
     loaded = time.perf_counter()
-    contexts = [find(question) if route != "weights" else NO_CONTEXT for question in questions]
+    taken = taken_route(route)
+    contexts = [find(question) if taken in WITH_TEXT else NO_CONTEXT for question in questions]
     found = time.perf_counter()
-    system_prompt = parts.settings.model.system_prompt
-    prompts = [question_prompt(system_prompt, question, context.text) for question, context in zip(questions, contexts, strict=True)]
-    with lease(parts, scope) if route != "text" else nullcontext(None) as adapter:
+    prompts = [question_prompt(parts.settings.model.system_prompt, q, context.text) for q, context in zip(questions, contexts, strict=True)]
+    with lease(parts, scope) if taken in WITH_WEIGHTS else nullcontext(None) as adapter:
         leased = time.perf_counter()
         replies = model.generate(prompts, adapter=adapter, max_tokens=parts.settings.model.max_answer_tokens)
     ended = time.perf_counter()
     seconds = {"load": loaded - started, "context": found - loaded, "adapter": leased - found, "answer": ended - leased}
     return [
-        Answer(
-            text=reply.text,
-            trace=Trace(
-                route=route,
-                adapter=adapter,
-                cited=context.cited,
-                prompt_tokens=sum(model.count_tokens(turn.content) for turn in prompt),
-                answer_tokens=reply.tokens,
-                seconds=seconds,
-            ),
-        )
+        Answer(text=reply.text, finished=reply.finished, trace=trace_of(model, taken, adapter, context, prompt, reply, seconds))
         for reply, context, prompt in zip(replies, contexts, prompts, strict=True)
     ]
+
+
+def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> AnswerStream:
+    """Begin to answer one conversation; the adapter is held until the stream ends. Raise as `answers`, and `OverloadedError`."""
+    started = time.perf_counter()
+    deadline = None if request.timeout is None else time.monotonic() + request.timeout
+    model = parts.model
+    loaded = time.perf_counter()
+    route = taken_route(request.route)
+    context = find(request.question) if route in WITH_TEXT else NO_CONTEXT
+    found = time.perf_counter()
+    prompt = chat_prompt(parts.settings.model.system_prompt, request.turns, context.text)
+    with ExitStack() as stack:
+        adapter = stack.enter_context(lease(parts, scope)) if route in WITH_WEIGHTS else None
+        leased = time.perf_counter()
+        pieces = open_text_stream(model, prompt, adapter, request.sampling, left_until(deadline))
+        release = stack.pop_all().close
+
+    def finish(reply: Generation, first_at: float | None) -> Answer:
+        ended = time.perf_counter()
+        seconds = {"load": loaded - started, "context": found - loaded, "adapter": leased - found, "answer": ended - leased}
+        seconds["first_piece"] = (first_at or ended) - started
+        return Answer(text=reply.text, finished=reply.finished, trace=trace_of(model, route, adapter, context, prompt, reply, seconds))
+
+    return AnswerStream(pieces, finish, release)
+
+
+def taken_route(asked: Route) -> Route:
+    return "both" if asked == "auto" else asked
+
+
+def left_until(deadline: float | None) -> float | None:
+    """Seconds until then; raise `DeadlineError` when it has passed already."""
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise DeadlineError("The time was up before the answer began: loading and searching took all of it. Give more, or try again.")
+    return left
+
+
+def trace_of(
+    model: Model, route: Route, adapter: str | None, context: Context, prompt: Sequence[Turn], reply: Generation, seconds: dict[str, float]
+) -> Trace:
+    return Trace(
+        route=route,
+        adapter=adapter,
+        cited=context.cited,
+        prompt_tokens=sum(model.count_tokens(turn.content) for turn in prompt),
+        answer_tokens=reply.tokens,
+        seconds=seconds,
+    )
 
 
 @contextmanager

@@ -3,6 +3,10 @@
 An adapter learns its prompt with the rest: asked in another one it answers worse.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from seal_agent.errors import UsageError
 from seal_agent.types import Turn
 
 
@@ -11,6 +15,23 @@ def question_prompt(system_prompt: str | None, question: str, context: str = "")
 
     None leaves the system message out, so that the chat template puts its own; "" is an empty system message.
     """
-    asked = f"{context}\n\n{question}" if context else question
-    system = () if system_prompt is None else (Turn(role="system", content=system_prompt),)
-    return (*system, Turn(role="user", content=asked))
+    return chat_prompt(system_prompt, (Turn(role="user", content=question),), context)
+
+
+def chat_prompt(system_prompt: str | None, turns: Sequence[Turn], context: str = "") -> tuple[Turn, ...]:
+    """The same for a whole conversation: what is remembered goes ahead of the user's last message; a system message of its own wins."""
+    place = last_question(turns)
+    asked = turns[place]
+    if context:
+        asked = replace(asked, content=f"{context}\n\n{asked.content}")
+    own = system_prompt is None or any(turn.role == "system" for turn in turns)
+    system = () if own else (Turn(role="system", content=system_prompt or ""),)
+    return (*system, *turns[:place], asked, *turns[place + 1 :])
+
+
+def last_question(turns: Sequence[Turn]) -> int:
+    """Return the place of the user's last message; raise `UsageError` when the user said nothing."""
+    for place in range(len(turns) - 1, -1, -1):
+        if turns[place].role == "user":
+            return place
+    raise UsageError("There is nothing to answer: the conversation holds no message of the user.")

@@ -10,6 +10,8 @@
     ├── BackendError               something below us is down or absent (exit code 3)
     │   ├── ModelNotFoundError     no weights under this id in any of the places tried
     │   ├── GenerationError        the model could not answer
+    │   │   ├── OverloadedError    too many requests wait already; try again later
+    │   │   └── DeadlineError      the answer was not whole when the caller's time was up
     │   ├── EmbeddingError         the embedder failed or answered nonsense
     │   ├── VectorIndexError       the vector index can't be used (search goes on without it)
     │   ├── TrainingError          training stopped: not finite, out of budget, nothing to train on
@@ -70,6 +72,14 @@ class ModelNotFoundError(BackendError):
 
 class GenerationError(BackendError):
     """The model could not produce an answer."""
+
+
+class OverloadedError(GenerationError):
+    """The model's queue is full. Nothing was started; the same request may succeed a moment later."""
+
+
+class DeadlineError(GenerationError):
+    """The time that the caller gave was up before the answer was whole. Its place in the batch is free again."""
 
 
 class EmbeddingError(BackendError):

@@ -6,11 +6,12 @@ The contracts here are held by one contract suite each (`tests/contracts/`), run
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from seal_agent.sampling import GREEDY, Sampling
 from seal_agent.types import Example, Generation, Graded, ProgressCallback, Question, TrainingResult, Turn
 
 Vectors = npt.NDArray[np.float32]
@@ -52,6 +53,36 @@ class Model(Protocol):
 
     def close(self) -> None:
         """Free the weights. Idempotent; every later call raises `GenerationError`."""
+
+
+class TextStream(Protocol):
+    """An answer while it is being said: iterate for its pieces, which joined are the whole text."""
+
+    def __iter__(self) -> Self: ...
+
+    def __next__(self) -> str:
+        """Wait for the next piece, never empty; raise `GenerationError`, or `DeadlineError` when the time is up."""
+
+    @property
+    def result(self) -> Generation:
+        """The whole answer. Raise `GenerationError` before the end, and when the stream was closed early."""
+
+    def close(self) -> None:
+        """Stop generating and free what the answer holds. Idempotent, callable from any thread; a waiting reader is let go."""
+
+
+@runtime_checkable
+class StreamingModel(Model, Protocol):
+    """A model that also answers piece by piece. Optional: with any other `Model` a stream is one piece."""
+
+    def stream(
+        self, prompt: Sequence[Turn], *, adapter: str | None = None, sampling: Sampling = GREEDY, timeout: float | None = None
+    ) -> TextStream:
+        """Answer one prompt. `timeout` is in seconds from now, waiting in the queue included.
+
+        The adapter is the one loaded now, whatever is loaded or unloaded later. Greedy text equals that of `generate`. Raise
+        `OverloadedError` when too many requests wait, and `GenerationError` as `generate` does.
+        """
 
 
 class Trainer(Protocol):

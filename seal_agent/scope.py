@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Literal, get_args, overload
 
 from seal_agent import answering
+from seal_agent.answer_stream import AnswerStream
 from seal_agent.async_scope import in_thread
+from seal_agent.chat import last_question
 from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, SealAgentError, UsageError, VectorIndexError
 from seal_agent.ledger.episodes import add_episode, get_episode
 from seal_agent.ledger.facts import TOLD, add_fact, list_facts
@@ -21,6 +23,7 @@ from seal_agent.protocols import Vectors
 from seal_agent.retrieval.backlog import embed_backlog
 from seal_agent.retrieval.context import build_context, profile_facts
 from seal_agent.retrieval.search import check_k, check_query
+from seal_agent.sampling import Sampling, check_timeout
 from seal_agent.scope_adapters import ScopeAdapters
 from seal_agent.turns import Messages, check_content, check_label, check_time, to_turns
 from seal_agent.types import (
@@ -184,19 +187,45 @@ class Scope:
         with self._parts.ledger.read() as connection:
             return list_facts(connection, self._id, states=states)
 
-    def ask(self, question: str, *, use: Route = "both") -> Answer:
-        """Answer from text, from weights or from both; `trace` says which adapter answered and what was cited.
+    def ask(self, question: str, *, use: Route = "auto") -> Answer:
+        """Answer from text, from weights or from both; `trace` says which, which adapter answered and what was cited.
 
         Records nothing. Raise `ModelNotFoundError` or `GenerationError`. A live adapter whose files are damaged is passed over with a
         warning: the base answers, and `trace.adapter` is None.
         """
         return self.ask_many([question], use=use)[0]
 
-    def ask_many(self, questions: Sequence[str], *, use: Route = "both") -> list[Answer]:
+    def ask_many(self, questions: Sequence[str], *, use: Route = "auto") -> list[Answer]:
         """Answer several questions in one batch, all with the same adapter: a multiple of the speed of one by one. See `ask`."""
         for question in questions:
             check_query(question)
         return answering.answers(self._parts, self._id, questions, answering.check_route(use), self.context)
+
+    def chat(self, messages: Messages, *, use: Route = "auto", sampling: Sampling | None = None, timeout: float | None = None) -> Answer:
+        """Answer a whole conversation, its last message of the user above all; a system message in it replaces the setting's.
+
+        `timeout` is in seconds, waiting for a place included. Raise as `ask`, `InvalidTurnError` for what is no conversation,
+        `OverloadedError` when too many requests wait, `DeadlineError` when the time is up.
+        """
+        with self.stream(messages, use=use, sampling=sampling, timeout=timeout) as stream:
+            return stream.read()
+
+    def stream(
+        self, messages: Messages, *, use: Route = "auto", sampling: Sampling | None = None, timeout: float | None = None
+    ) -> AnswerStream:
+        """Answer piece by piece; `.answer` is the whole with its trace once all was read. Closing it early frees its place. See `chat`.
+
+        What a request is answered with is fixed here: a promotion or roll back meanwhile changes only later ones.
+        """
+        turns = to_turns(messages)
+        check_query(turns[last_question(turns)].content)
+        request = answering.Request(
+            turns=turns,
+            route=answering.check_route(use),
+            sampling=Sampling(max_tokens=self._parts.settings.model.max_answer_tokens) if sampling is None else sampling,
+            timeout=check_timeout(timeout),
+        )
+        return answering.open_answer(self._parts, self._id, request, self.context)
 
     @overload
     def consolidate(

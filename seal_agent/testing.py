@@ -19,6 +19,8 @@ from safetensors.numpy import save_file
 
 from seal_agent.errors import CycleInterruptedError, GenerationError, IntegrityError, TrainingError
 from seal_agent.protocols import Vectors
+from seal_agent.sampling import GREEDY, Sampling, cut_at
+from seal_agent.spoken import Spoken
 from seal_agent.types import Example, Generation, Progress, ProgressCallback, TrainingResult, Turn
 
 LESSONS = "lessons"
@@ -139,6 +141,17 @@ class ScriptedModel:
             text = reply if whole else " ".join(tokens[:max_tokens])
             results.append(Generation(text=text, tokens=min(len(tokens), max_tokens), finished=whole))
         return results
+
+    def stream(
+        self, prompt: Sequence[Turn], *, adapter: str | None = None, sampling: Sampling = GREEDY, timeout: float | None = None
+    ) -> Spoken:
+        """Answer word by word; `timeout` is not heeded: nothing here takes time."""
+        (whole,) = self.generate(
+            [prompt], adapter=adapter, max_tokens=sampling.max_tokens, temperature=sampling.temperature, seed=sampling.seed
+        )
+        text, stopped = cut_at(whole.text, sampling.stop)
+        said = Generation(text=text, tokens=len(text.split()), finished=whole.finished or stopped)
+        return Spoken(said, re.findall(r"\s*\S+|\s+$", text))
 
     def score(self, items: Sequence[tuple[Sequence[Turn], str]], *, adapter: str | None = None) -> list[list[float]]:
         """Return one value per word of each answer: high where the model's own reply holds the answer, else low."""

@@ -19,7 +19,8 @@ FactState = Literal["active", "queued", "learned", "not_learned", "superseded", 
 SelfEditKind = Literal["restatement", "question", "cloze", "rewrite", "reverse"]
 CycleState = Literal["running", "promoted", "rejected", "skipped", "failed"]
 AdapterState = Literal["candidate", "promoted", "rejected", "quarantined"]
-Route = Literal["text", "weights", "both"]
+Route = Literal["auto", "text", "weights", "both", "base"]
+"""Where an answer may come from. "auto" lets the router choose one of the others; "base" is the untouched model without context."""
 MissedAt = Literal["not_extracted", "no_material", "not_recalled", "stale"]
 
 MAX_ID_LENGTH = 128
@@ -165,6 +166,8 @@ class Generation:
     tokens: int
     finished: bool = True
     """False when the token limit cut it off."""
+    logprob: float | None = None
+    """Mean log-probability per token of what was said, where the model tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -390,11 +393,18 @@ class Trace:
     """Why an answer came out as it did."""
 
     route: Route
+    """The route taken, never "auto"."""
     adapter: str | None
     cited: tuple[str, ...]
     prompt_tokens: int
     answer_tokens: int
     seconds: dict[str, float]
+    why: str = ""
+    """Why this route, in words."""
+    confidence: float | None = None
+    """Calibrated probability that the weights alone are right about this; None where it was not asked for."""
+    abstained: bool = False
+    """True when neither text nor weights knew, so that the reply says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,3 +413,5 @@ class Answer:
 
     text: str
     trace: Trace
+    finished: bool = True
+    """False when the token limit cut it off."""

@@ -75,7 +75,7 @@ def read_stdin() -> str:
 def ask(
     session: Session,
     question: Annotated[str, typer.Argument(help="What to ask.")],
-    use: Annotated[str, typer.Option("--use", help="text: remembered text in the prompt; weights: the adapter alone; both.")] = "both",
+    use: Annotated[str, typer.Option("--use", help="auto, text, weights, both, or base: neither.")] = "auto",
 ) -> None:
     """Answer a question from what is remembered and what was learnt."""
     from seal_agent.answering import check_route
