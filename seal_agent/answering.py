@@ -13,10 +13,12 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import get_args
 
+from sqlalchemy import Connection
+
 from seal_agent.answer_stream import AnswerStream, open_text_stream
 from seal_agent.chat import chat_prompt, last_question, question_prompt
-from seal_agent.errors import DeadlineError, GenerationError, IntegrityError, UsageError
-from seal_agent.ledger.adapters import nearest_live
+from seal_agent.errors import DeadlineError, GenerationError, IntegrityError, UnknownRecordError, UsageError
+from seal_agent.ledger.adapters import get_adapter, nearest_live
 from seal_agent.parts import Parts
 from seal_agent.protocols import Model
 from seal_agent.sampling import Sampling
@@ -49,6 +51,16 @@ def check_route(use: Route) -> Route:
     return use
 
 
+def route_for(use: Route, adapter: str | None) -> Route:
+    """Return the route to take when an adapter may be asked for by name: then it has to be used, and is not the router's to leave out."""
+    checked = check_route(use)
+    if adapter is None:
+        return checked
+    if checked not in WITH_WEIGHTS | {"auto"}:
+        raise UsageError(f"use={use!r} leaves the weights out, so adapter={adapter!r} can't answer: say weights, both or auto.")
+    return "both" if checked == "auto" else checked
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One conversation to be answered, checked."""
@@ -57,6 +69,8 @@ class Request:
     route: Route
     sampling: Sampling
     timeout: float | None = None
+    adapter: str | None = None
+    """The adapter asked for by name; None is the nearest live one."""
 
     @property
     def question(self) -> str:
@@ -97,7 +111,7 @@ def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> A
     found = time.perf_counter()
     prompt = chat_prompt(parts.settings.model.system_prompt, request.turns, context.text)
     with ExitStack() as stack:
-        adapter = stack.enter_context(lease(parts, scope)) if route in WITH_WEIGHTS else None
+        adapter = stack.enter_context(lease(parts, scope, request.adapter)) if route in WITH_WEIGHTS else None
         leased = time.perf_counter()
         pieces = open_text_stream(model, prompt, adapter, request.sampling, left_until(deadline))
         release = stack.pop_all().close
@@ -139,16 +153,32 @@ def trace_of(
 
 
 @contextmanager
-def lease(parts: Parts, scope: ScopeId) -> Iterator[str | None]:
-    """Yield the name of the nearest live adapter, held for this request; None, the base, when there is none or its files are damaged."""
+def lease(parts: Parts, scope: ScopeId, asked: str | None = None) -> Iterator[str | None]:
+    """Yield the name of the nearest live adapter, held for this request; None, the base, when there is none or its files are damaged.
+
+    The one `asked` for by name is that one or an error: `UnknownRecordError`, `UsageError`, or `IntegrityError` for damaged files.
+    """
     with parts.ledger.read() as connection:
-        live = nearest_live(connection, scope)
-    name = None if live is None else begin(parts, live)
+        found = nearest_live(connection, scope) if asked is None else named(connection, scope, asked)
+    if asked is not None and found is not None:
+        name: str | None = parts.serving.begin(found)
+    else:
+        name = None if found is None else begin(parts, found)
     try:
         yield name
     finally:
         if name is not None:
             parts.serving.end(name)
+
+
+def named(connection: Connection, scope: ScopeId, name: str) -> Adapter:
+    """Return an adapter that this scope may answer with: its own or a shared one, and one that the gate has promoted once."""
+    adapter = get_adapter(connection, name)
+    if adapter.scope not in (scope, *scope.ancestors):
+        raise UnknownRecordError(f"No adapter {name!r} in {scope.key!r}.")
+    if adapter.state != "promoted":
+        raise UsageError(f"Adapter {name!r} is {adapter.state}: only what the gate has promoted once answers.")
+    return adapter
 
 
 def begin(parts: Parts, live: Adapter) -> str | None:

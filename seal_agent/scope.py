@@ -201,17 +201,32 @@ class Scope:
             check_query(question)
         return answering.answers(self._parts, self._id, questions, answering.check_route(use), self.context)
 
-    def chat(self, messages: Messages, *, use: Route = "auto", sampling: Sampling | None = None, timeout: float | None = None) -> Answer:
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        use: Route = "auto",
+        sampling: Sampling | None = None,
+        timeout: float | None = None,
+        adapter: str | None = None,
+    ) -> Answer:
         """Answer a whole conversation, its last message of the user above all; a system message in it replaces the setting's.
 
+        `adapter` names one that this scope may answer with, in the stead of the live one; `UnknownRecordError` if there is none.
         `timeout` is in seconds, waiting for a place included. Raise as `ask`, `InvalidTurnError` for what is no conversation,
         `OverloadedError` when too many requests wait, `DeadlineError` when the time is up.
         """
-        with self.stream(messages, use=use, sampling=sampling, timeout=timeout) as stream:
+        with self.stream(messages, use=use, sampling=sampling, timeout=timeout, adapter=adapter) as stream:
             return stream.read()
 
     def stream(
-        self, messages: Messages, *, use: Route = "auto", sampling: Sampling | None = None, timeout: float | None = None
+        self,
+        messages: Messages,
+        *,
+        use: Route = "auto",
+        sampling: Sampling | None = None,
+        timeout: float | None = None,
+        adapter: str | None = None,
     ) -> AnswerStream:
         """Answer piece by piece; `.answer` is the whole with its trace once all was read. Closing it early frees its place. See `chat`.
 
@@ -221,9 +236,10 @@ class Scope:
         check_query(turns[last_question(turns)].content)
         request = answering.Request(
             turns=turns,
-            route=answering.check_route(use),
+            route=answering.route_for(use, adapter),
             sampling=Sampling(max_tokens=self._parts.settings.model.max_answer_tokens) if sampling is None else sampling,
             timeout=check_timeout(timeout),
+            adapter=adapter,
         )
         return answering.open_answer(self._parts, self._id, request, self.context)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from seal_agent.answer_stream import open_text_stream
-from seal_agent.errors import GenerationError, InvalidTurnError, UsageError
+from seal_agent.errors import GenerationError, InvalidTurnError, UnknownRecordError, UsageError
 from seal_agent.memory import Memory
 from seal_agent.sampling import Sampling
 from seal_agent.scope import Scope
@@ -163,3 +163,26 @@ def test_a_model_that_can_not_stream_answers_in_one_piece() -> None:
     assert (stream.result.text, stream.result.tokens, stream.result.finished) == ("one two", 2, True)
     with pytest.raises(UsageError, match="top_p"):
         open_text_stream(model, prompt, None, Sampling(top_p=0.5))
+
+
+def test_an_adapter_asked_for_by_name_answers_in_the_stead_of_the_live_one(memory: Memory, ana: Scope) -> None:
+    first = learn(memory, ana, {"What should I cook?": "tofu"})
+    learn(memory, ana, {"What should I cook?": "rice"})
+    answer = ana.chat("What should I cook?", adapter=first.name)
+    assert (answer.text, answer.trace.adapter) == ("tofu", first.name)
+
+
+def test_no_adapter_of_another_user_or_unjudged_is_had_by_name(memory: Memory, ana: Scope) -> None:
+    others = learn(memory, memory.scope(user="bruno"), {"What should I cook?": "beef"})
+    rejected = learn(memory, ana, {"What should I cook?": "soap"}, state="rejected")
+    with pytest.raises(UnknownRecordError, match="No adapter"):
+        ana.chat("What should I cook?", adapter=others.name)
+    with pytest.raises(UsageError, match="is rejected"):
+        ana.chat("What should I cook?", adapter=rejected.name)
+
+
+@pytest.mark.parametrize("use", ["text", "base"])
+def test_an_adapter_asked_for_by_name_is_not_left_out_in_silence(memory: Memory, ana: Scope, use: Any) -> None:
+    first = learn(memory, ana, {"What should I cook?": "tofu"})
+    with pytest.raises(UsageError, match="leaves the weights out"):
+        ana.chat("What should I cook?", adapter=first.name, use=use)
