@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from seal_agent.errors import SealAgentError
     from seal_agent.memory import Memory, Scope
     from seal_agent.sampling import Sampling
-    from seal_agent.types import Answer, Context, CyclePlan, CycleReport, Episode, Fact, Hit, ScopeId, Trace, Turn
+    from seal_agent.types import Answer, Context, CyclePlan, CycleReport, Episode, Fact, Hit, Interaction, ScopeId, Trace, Turn
 
 __all__ = [
     "Answer",
@@ -25,6 +25,7 @@ __all__ = [
     "Episode",
     "Fact",
     "Hit",
+    "Interaction",
     "Memory",
     "Sampling",
     "Scope",

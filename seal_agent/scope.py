@@ -7,27 +7,26 @@ passed to it can widen that. Deliberately thin: it checks, orders the steps and 
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, get_args, overload
 
-from seal_agent import answering
+from seal_agent import answering, recording
 from seal_agent.answer_stream import AnswerStream
 from seal_agent.async_scope import in_thread
 from seal_agent.chat import last_question
-from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, SealAgentError, UsageError, VectorIndexError
-from seal_agent.ledger.episodes import add_episode, get_episode
+from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, UsageError, VectorIndexError
 from seal_agent.ledger.facts import TOLD, add_fact, list_facts
 from seal_agent.parts import Parts
 from seal_agent.protocols import Vectors
 from seal_agent.retrieval.backlog import embed_backlog
 from seal_agent.retrieval.context import build_context, profile_facts
 from seal_agent.retrieval.search import check_k, check_query
+from seal_agent.retrieval.where import Conditions, to_where
 from seal_agent.sampling import Sampling, check_timeout
 from seal_agent.scope_adapters import ScopeAdapters
-from seal_agent.turns import Messages, check_content, check_label, check_time, to_turns
+from seal_agent.turns import Messages, check_content, to_turns
 from seal_agent.types import (
-    MAX_ID_LENGTH,
     Answer,
     Context,
     CyclePlan,
@@ -37,6 +36,8 @@ from seal_agent.types import (
     FactKind,
     FactState,
     Hit,
+    Interaction,
+    MetadataValue,
     ProgressCallback,
     Route,
     ScopeId,
@@ -79,45 +80,27 @@ class Scope:
         source: str = "agent",
         outcome: str | None = None,
         id: str | None = None,
+        metadata: Mapping[str, MetadataValue] | None = None,
     ) -> Episode:
         """Record one interaction, verbatim, on disk when this returns; with the same `id` again nothing changes.
 
-        A bare string is one turn of the user. Where no embedder can be had, the words are kept and embedded at a later search. Raise
-        `InvalidTurnError` for what can't be recorded, or for an `id` that is taken by something else; then nothing was written.
+        A bare string is one turn of the user. `metadata` are the host's own notes, to filter a search by. Where no embedder can be had,
+        the words are kept and embedded at a later search. Raise `InvalidTurnError` for what can't be recorded, or for an `id` that is
+        taken by something else; then nothing was written.
         """
-        turns = to_turns(messages)
-        for label, value, longest in (
-            ("session", session, 512),
-            ("source", source, 512),
-            ("outcome", outcome, 512),
-            ("id", id, MAX_ID_LENGTH),
-        ):
-            check_label(label, value, longest)
-        time = check_time(self._parts.clock() if at is None else at)
-        episode_id = uuid.uuid4().hex if id is None else id
-        episode = Episode(id=episode_id, scope=self._id, session=session, at=time, turns=turns, source=source, outcome=outcome)
-        return self._record(episode, self._embedded([turn.content for turn in turns]))
+        interaction = Interaction(messages=messages, session=session, at=at, source=source, outcome=outcome, id=id, metadata=metadata)
+        return recording.record(self._parts, [recording.to_episode(self._parts, self._id, interaction)])[0]
 
-    def _embedded(self, texts: list[str]) -> Vectors | None:
-        ledger = self._parts.ledger
-        try:
-            return self._parts.embedder.embed(texts)
-        except SealAgentError as error:
-            logger.warning("%d texts are recorded in %s but not embedded yet: %s", len(texts), ledger.folder, error)
-            return None
+    def add_many(self, interactions: Sequence[Interaction | Messages]) -> list[Episode]:
+        """Record several interactions in one transaction, some hundred times faster than one by one: all of them, or none if it raises.
 
-    def _record(self, episode: Episode, vectors: Vectors | None) -> Episode:
-        try:
-            with self._parts.ledger.write() as connection:
-                if not add_episode(connection, episode, vectors, self._parts.embedder_id):
-                    return get_episode(connection, episode.id)
-        except EmbeddingError as error:
-            if vectors is None:
-                raise
-            # The vectors are what the ledger refuses, not the words.
-            logger.warning("episode %s is recorded without its vectors: %s", episode.id, error)
-            return self._record(episode, None)
-        return episode
+        Each is an `Interaction`, or what `add` takes as messages. Return the episodes in order; what is there already under its id is
+        returned as it was recorded. Raise `InvalidTurnError` naming the interaction, from 0, that can't be recorded.
+        """
+        if isinstance(interactions, str) or not isinstance(interactions, Sequence):
+            raise UsageError(f"add_many takes a list of interactions, not {type(interactions).__name__}; for a single one there is add.")
+        given = [one if isinstance(one, Interaction) else Interaction(messages=one) for one in interactions]
+        return recording.record(self._parts, recording.to_episodes(self._parts, self._id, given))
 
     def remember(self, text: str, kind: FactKind = "knowledge") -> Fact:
         """Record a fact stated outright, true from now on; one that is told already is returned as it is."""
@@ -125,7 +108,7 @@ class Scope:
         if kind not in get_args(FactKind):
             raise UsageError(f"kind={kind!r} is no kind of fact; say one of {', '.join(get_args(FactKind))}.")
         fact = Fact(id=uuid.uuid4().hex, scope=self._id, kind=kind, text=text, quote=text, valid_from=self._parts.clock())
-        vectors = self._embedded([text])
+        vectors = recording.embedded(self._parts, [text])
         try:
             return self._tell(fact, vectors)
         except EmbeddingError as error:
@@ -142,19 +125,30 @@ class Scope:
             add_fact(connection, fact, None if vectors is None else vectors[0], self._parts.embedder_id)
         return fact
 
-    def search(self, query: str, k: int | None = None) -> list[Hit]:
+    def search(
+        self,
+        query: str,
+        k: int | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        where: Conditions | None = None,
+    ) -> list[Hit]:
         """Return the `k` best turns and facts that this scope may see, best first; raise `UsageError` for what can't be asked.
 
-        What was recorded without an embedder is embedded first, a portion at a time. Without one, search goes by words alone.
+        Only what was said (or holds) from `since` on and before `until`. `where` maps session, source, outcome, author, role, kind ("turn"
+        or "fact") or a key of the metadata to the value it must have, or to a list of which one must be. What was recorded without an
+        embedder is embedded first, a portion at a time. Without one, search goes by words alone.
         """
         check_query(query)
         check_k(self._parts.settings.retrieval.k if k is None else k)
+        conditions = to_where(since, until, where)
         try:
             self._embed_backlog()
-            return self._parts.searcher.search(self._id, query, k)
+            return self._parts.searcher.search(self._id, query, k, conditions)
         except NO_EMBEDDER as error:
             logger.warning("searching by words alone: %s", error)
-            return self._parts.words_only.search(self._id, query, k)
+            return self._parts.words_only.search(self._id, query, k, conditions)
 
     def _embed_backlog(self) -> None:
         if not embed_backlog(self._parts.ledger, self._parts.embedder):
@@ -164,16 +158,24 @@ class Scope:
         except VectorIndexError as error:
             logger.warning("the vector index could not be made anew, so search scans exactly: %s", error)
 
-    def context(self, query: str, budget: int | None = None) -> Context:
+    def context(
+        self,
+        query: str,
+        budget: int | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        where: Conditions | None = None,
+    ) -> Context:
         """Return the block for a prompt: the profile, then what was found, fenced and cited, in at most `budget` tokens.
 
-        Tokens are counted by the model if it is loaded, else estimated from the words (`answering.estimate_tokens`): a search must not
-        cost a model.
+        The conditions are those of `search`; the profile always holds. Tokens are counted by the model if it is loaded, else estimated
+        from the words (`answering.estimate_tokens`): a search must not cost a model.
         """
         tokens = self._parts.settings.retrieval.context_tokens if budget is None else budget
         if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
             raise UsageError(f"budget={budget!r} is no number of tokens: give 1 or more.")
-        hits = self.search(query)
+        hits = self.search(query, since=since, until=until, where=where)
         with self._parts.ledger.read() as connection:
             profile = profile_facts(list_facts(connection, self._id, inherit=True))
         model = self._parts.loaded_model
@@ -279,6 +281,7 @@ class Scope:
 
     # For async callers: the same calls, in a thread.
     aadd = in_thread(add)
+    aadd_many = in_thread(add_many)
     aremember = in_thread(remember)
     asearch = in_thread(search)
     acontext = in_thread(context)

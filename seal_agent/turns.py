@@ -3,6 +3,7 @@
 Texts are kept verbatim: nothing is trimmed, normalised or guessed. Deliberately knows no store and judges no meaning.
 """
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import get_args
 
 from seal_agent.errors import InvalidTurnError, UsageError
 from seal_agent.ledger.encoding import check_text, encode_time
-from seal_agent.types import MAX_ID_LENGTH, Role, Turn
+from seal_agent.types import MAX_ID_LENGTH, MetadataValue, Role, Turn
 
 Message = Turn | Mapping[str, str]
 Messages = str | Turn | Sequence[Message]
@@ -18,6 +19,12 @@ Messages = str | Turn | Sequence[Message]
 MAX_CHARACTERS = 200_000
 MAX_TURNS = 1_000
 MAX_LABEL = 512
+MAX_METADATA = 32
+METADATA_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LARGEST_NUMBER = 2**53
+"""Up to here every reader of JSON sees the same number."""
+FIELDS = ("session", "source", "outcome", "author", "role", "kind")
+"""What a search can be filtered by besides metadata."""
 ROLES: tuple[Role, ...] = get_args(Role)
 KEYS = frozenset({"role", "content", "name"})
 UNSEEN = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
@@ -95,6 +102,26 @@ def check_label(label: str, value: str | None, longest: int = MAX_LABEL) -> None
     if len(value) > longest:
         raise InvalidTurnError(f"{label} has {len(value):,} characters; at most {longest} are allowed.")
     check_text(label, value, InvalidTurnError)
+
+
+def check_metadata(metadata: Mapping[str, MetadataValue] | None) -> dict[str, MetadataValue]:
+    """Return the host's notes; raise `InvalidTurnError` for what can't be noted, or filtered by later."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise InvalidTurnError(f"metadata is of type {type(metadata).__name__}; give a mapping of names to texts, numbers or booleans.")
+    if len(metadata) > MAX_METADATA:
+        raise InvalidTurnError(f"metadata has {len(metadata)} keys; at most {MAX_METADATA} are allowed.")
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not METADATA_KEY.fullmatch(key) or key in FIELDS:
+            raise InvalidTurnError(
+                f"metadata key {key!r}: use a name of letters, digits, _ and -, up to 64 of them, that is none of {', '.join(FIELDS)}."
+            )
+        if isinstance(value, str):
+            check_label(f"metadata[{key!r}]", value)
+        elif not isinstance(value, int | float) or not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+            raise InvalidTurnError(f"metadata[{key!r}]={value!r} is no text, finite number or boolean.")
+    return dict(metadata)
 
 
 def check_time(at: datetime) -> datetime:

@@ -5,7 +5,7 @@ natural logarithms. Behaviour over these records lives with the concept (the gat
 """
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,8 @@ CycleState = Literal["running", "promoted", "rejected", "skipped", "failed"]
 AdapterState = Literal["candidate", "promoted", "rejected", "quarantined"]
 Route = Literal["auto", "text", "weights", "both", "base"]
 """Where an answer may come from. "auto" lets the router choose one of the others; "base" is the untouched model without context."""
+MetadataValue = str | int | float | bool
+"""What a host may note beside an episode, under a key of its own."""
 MissedAt = Literal["not_extracted", "no_material", "not_recalled", "stale"]
 
 MAX_ID_LENGTH = 128
@@ -101,6 +103,35 @@ class Episode:
     turns: tuple[Turn, ...]
     source: str = "agent"
     outcome: str | None = None
+    metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
+    """The host's own notes, to filter a search by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """One interaction to be recorded, for `Scope.add_many`; the fields are the arguments of `Scope.add`."""
+
+    messages: str | Turn | Sequence[Turn | Mapping[str, str]]
+    session: str | None = None
+    at: datetime | None = None
+    source: str = "agent"
+    outcome: str | None = None
+    id: str | None = None
+    metadata: Mapping[str, MetadataValue] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Which entries a search may return. Every condition must hold; of several values, any. No condition, everything."""
+
+    since: datetime | None = None
+    """Said or true from then on, inclusive."""
+    until: datetime | None = None
+    """Said or true before then, exclusive."""
+    fields: Mapping[str, tuple[MetadataValue, ...]] = field(default_factory=dict)
+    """Conditions on an episode or turn: session, source, outcome, author, role; or on the entry: kind ("turn" or "fact")."""
+    metadata: Mapping[str, tuple[MetadataValue, ...]] = field(default_factory=dict)
+    """Conditions on the host's own notes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ endian, whatever the machine.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sqlalchemy import Row, Table
 
 from seal_agent.errors import EmbeddingError, IntegrityError, InvalidTurnError, UsageError
-from seal_agent.types import Episode, Fact, ScopeId
+from seal_agent.types import Episode, Fact, MetadataValue, ScopeId
 
 Vectors = npt.NDArray[np.float32]
 Columns = dict[str, object]
@@ -96,10 +96,21 @@ def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
+def encode_metadata(metadata: Mapping[str, MetadataValue]) -> str | None:
+    """Keys in order, so that the same notes are the same text."""
+    return json.dumps(dict(metadata), sort_keys=True, ensure_ascii=False, separators=(",", ":")) if metadata else None
+
+
+def decode_metadata(text: str | None) -> dict[str, MetadataValue]:
+    return {} if text is None else dict(json.loads(text))
+
+
 def hash_episode(episode: Episode) -> str:
     """Hash what was said, not when: a caller that retries with the same id may stamp a later time."""
     turns = [[turn.role, turn.name, turn.content] for turn in episode.turns]
-    content = [episode.id, _scope_parts(episode.scope), episode.session, episode.source, episode.outcome, turns]
+    content: list[object] = [episode.id, _scope_parts(episode.scope), episode.session, episode.source, episode.outcome, turns]
+    if episode.metadata:  # absent without, so that episodes recorded before there was any keep their hash
+        content.append(dict(sorted(episode.metadata.items())))
     return hash_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
 
 

@@ -51,11 +51,14 @@ def embedding_columns(vector: npt.ArrayLike | None, embedder_id: str | None) -> 
 
 def add_entries(conn: Connection, rows: Sequence[Columns]) -> None:
     """Insert prepared rows; for the modules of the ledger only. Raise `UsageError` for an id that is taken."""
-    for row in rows:
-        _check_length(conn, row["embedder"], row["vector"])
-        if conn.execute(select(entries.c.seq).where(entries.c.id == row["id"])).first():
-            raise UsageError(f"Entry id {row['id']!r} is taken: fact ids and episode ids followed by :position must differ.")
-        conn.execute(insert(entries), row)
+    for embedder, vector in {(row["embedder"], len(vector)): vector for row in rows if isinstance(vector := row["vector"], bytes)}.items():
+        _check_length(conn, embedder[0], vector)
+    ids = [str(row["id"]) for row in rows]
+    for batch in batches(ids):
+        taken = conn.execute(select(entries.c.id).where(entries.c.id.in_(batch)).limit(1)).scalar_one_or_none()
+        if taken is not None:
+            raise UsageError(f"Entry id {taken!r} is taken: fact ids and episode ids followed by :position must differ.")
+    conn.execute(insert(entries), list(rows))
 
 
 def _check_length(conn: Connection, embedder: object, vector: object) -> None:

@@ -15,7 +15,9 @@ from seal_agent.ledger.encoding import (
     Vectors,
     batches,
     check_episode_text,
+    decode_metadata,
     decode_time,
+    encode_metadata,
     encode_time,
     hash_episode,
     hash_text,
@@ -29,24 +31,57 @@ from seal_agent.types import Episode, ScopeId, Turn
 
 
 def add_episode(conn: Connection, episode: Episode, vectors: Vectors | None, embedder_id: str | None) -> bool:
-    """Record an episode with one entry per turn; return False when it is there already.
+    """Record one episode; return False when it is there already. See `add_episodes`."""
+    return add_episodes(conn, [(episode, vectors)], embedder_id)[0]
 
-    `vectors` has one row per turn; without, the entries wait in `missing_vectors`. The time is not part of what makes two episodes the
-    same. Raise `InvalidTurnError` when the id is taken by another content or the text can't be stored.
+
+def add_episodes(conn: Connection, given: Sequence[tuple[Episode, Vectors | None]], embedder_id: str | None) -> list[bool]:
+    """Record episodes with one entry per turn; return for each whether it is new, False when it is there already.
+
+    Vectors have one row per turn; without, the entries wait in `missing_vectors`. The time is not part of what makes two episodes the
+    same. Raise `InvalidTurnError` when an id is taken by another content or a text can't be stored; then undo the whole transaction.
     """
-    check_episode_text(episode)
-    digest = hash_episode(episode)
-    known = conn.execute(select(episodes.c.sha256).where(episodes.c.id == episode.id)).scalar_one_or_none()
-    if known == digest:
-        return False
-    if known is not None:
-        raise InvalidTurnError(f"Episode id {episode.id!r} is taken by another content; use a new id for a new interaction.")
-    if vectors is not None and len(vectors) != len(episode.turns):
-        raise EmbeddingError(f"Episode {episode.id!r} has {len(episode.turns)} turns but {len(vectors)} vectors; embed each turn once.")
-    row = {"session": episode.session, "at": encode_time(episode.at), "source": episode.source, "outcome": episode.outcome}
-    conn.execute(insert(episodes), {"id": episode.id, **scope_columns(episode.scope), **row, "sha256": digest})
-    add_entries(conn, [_turn_entry(episode, position, vectors, embedder_id) for position in range(len(episode.turns))])
-    return True
+    for episode, _ in given:
+        check_episode_text(episode)
+    known = _hashes(conn, [episode.id for episode, _ in given])
+    new: list[Columns] = []
+    turns: list[Columns] = []
+    added: list[bool] = []
+    for episode, vectors in given:
+        digest = hash_episode(episode)
+        added.append(episode.id not in known)
+        if known.setdefault(episode.id, digest) != digest:
+            raise InvalidTurnError(f"Episode id {episode.id!r} is taken by another content; use a new id for a new interaction.")
+        if vectors is not None and len(vectors) != len(episode.turns):
+            raise EmbeddingError(f"Episode {episode.id!r} has {len(episode.turns)} turns but {len(vectors)} vectors; embed each turn once.")
+        if added[-1]:
+            new.append(_episode_row(episode, digest))
+            turns.extend(_turn_entry(episode, position, vectors, embedder_id) for position in range(len(episode.turns)))
+    if new:
+        conn.execute(insert(episodes), new)
+        add_entries(conn, turns)
+    return added
+
+
+def _hashes(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """The hashes of the episodes that are there, by id."""
+    known: dict[str, str] = {}
+    for batch in batches(ids):
+        known.update((row.id, row.sha256) for row in conn.execute(select(episodes.c.id, episodes.c.sha256).where(episodes.c.id.in_(batch))))
+    return known
+
+
+def _episode_row(episode: Episode, digest: str) -> Columns:
+    return {
+        "id": episode.id,
+        **scope_columns(episode.scope),
+        "session": episode.session,
+        "at": encode_time(episode.at),
+        "source": episode.source,
+        "outcome": episode.outcome,
+        "sha256": digest,
+        "metadata": encode_metadata(episode.metadata),
+    }
 
 
 def _turn_entry(episode: Episode, position: int, vectors: Vectors | None, embedder_id: str | None) -> Columns:
@@ -101,6 +136,7 @@ def _checked(row: Row[Any], turns: list[Turn]) -> Episode:  # Any: every column 
         turns=tuple(turns),
         source=row.source,
         outcome=row.outcome,
+        metadata=decode_metadata(row.metadata),
     )
     if hash_episode(episode) != row.sha256:
         raise IntegrityError(f"Episode {row.id!r} is not what was recorded; restore a backup, or forget the episode.")

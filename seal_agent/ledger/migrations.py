@@ -135,7 +135,35 @@ API_KEYS = (
         replaces TEXT REFERENCES api_keys (id))""",
 )
 
-MIGRATIONS: tuple[Sequence[str], ...] = (V1, API_KEYS)
+FINDING = (
+    "ALTER TABLE episodes ADD COLUMN metadata TEXT CHECK (metadata IS NULL OR json_valid(metadata))",
+    # One word that names the scope, so that the lexical index can leave out other scopes' entries before they cost anything.
+    "ALTER TABLE entries ADD COLUMN scope_token TEXT GENERATED ALWAYS AS ('s' || hex(scope_key)) VIRTUAL",
+    "CREATE INDEX entries_by_time ON entries (scope_key, at)",
+    # How often something recorded earlier was changed or removed: what search keeps in memory is read anew when this has moved.
+    """CREATE TABLE scope_changes (
+        scope_key TEXT NOT NULL PRIMARY KEY,
+        changes INTEGER NOT NULL CHECK (changes > 0))""",
+    "DROP TRIGGER entries_added",
+    "DROP TRIGGER entries_removed",
+    "DROP TRIGGER entries_changed",
+    "DROP TABLE entries_fts",
+    """CREATE VIRTUAL TABLE entries_fts USING fts5(
+        text, scope_token, content='entries', content_rowid='seq', tokenize='porter unicode61')""",
+    "INSERT INTO entries_fts(entries_fts) VALUES ('rebuild')",
+    """CREATE TRIGGER entries_added AFTER INSERT ON entries BEGIN
+        INSERT INTO entries_fts(rowid, text, scope_token) VALUES (new.seq, new.text, new.scope_token); END""",
+    """CREATE TRIGGER entries_removed AFTER DELETE ON entries BEGIN
+        INSERT INTO entries_fts(entries_fts, rowid, text, scope_token) VALUES ('delete', old.seq, old.text, old.scope_token);
+        INSERT INTO scope_changes VALUES (old.scope_key, 1) ON CONFLICT (scope_key) DO UPDATE SET changes = changes + 1; END""",
+    """CREATE TRIGGER entries_changed AFTER UPDATE OF seq, text, scope_key ON entries BEGIN
+        INSERT INTO entries_fts(entries_fts, rowid, text, scope_token) VALUES ('delete', old.seq, old.text, old.scope_token);
+        INSERT INTO entries_fts(rowid, text, scope_token) VALUES (new.seq, new.text, new.scope_token); END""",
+    """CREATE TRIGGER entries_altered AFTER UPDATE ON entries BEGIN
+        INSERT INTO scope_changes VALUES (old.scope_key, 1) ON CONFLICT (scope_key) DO UPDATE SET changes = changes + 1; END""",
+)
+
+MIGRATIONS: tuple[Sequence[str], ...] = (V1, API_KEYS, FINDING)
 """Step n brings a database from `user_version` n to n + 1."""
 
 

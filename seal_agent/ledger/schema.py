@@ -29,6 +29,7 @@ episodes = Table(
     Column("outcome", Text),
     Column("sha256", Text, nullable=False),
     Column("extracted_at", Text),
+    Column("metadata", Text),
 )
 
 entries = Table(
@@ -48,6 +49,13 @@ entries = Table(
     Column("embedder", Text),
     Column("vector", LargeBinary),
     Column("sha256", Text, nullable=False),
+)
+
+scope_changes = Table(
+    "scope_changes",
+    metadata,
+    Column("scope_key", Text, primary_key=True),
+    Column("changes", Integer, nullable=False),
 )
 
 facts = Table(

@@ -15,13 +15,14 @@ import numpy as np
 from seal_agent.config import RetrievalSettings
 from seal_agent.errors import UsageError, VectorIndexError
 from seal_agent.ledger.entries import Entry, get_entries, match_text
+from seal_agent.ledger.filters import matching
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.protocols import Embedder, Vectors
 from seal_agent.retrieval.exact import ExactScan
 from seal_agent.retrieval.fusion import Scored, fuse, height_over_mean, share_of_best
 from seal_agent.retrieval.lexical import fts_query, text_key
 from seal_agent.retrieval.neighbours import Place, lend
-from seal_agent.types import Hit, ScopeId
+from seal_agent.types import Hit, ScopeId, Where
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ SPARE = 4
 """Candidates per hit asked for, so that enough remain when duplicates and superseded facts have been dropped."""
 LENDERS = 100
 """Entries beyond the hits asked for that lend to their neighbours. More cost time and raised no recall: 100 or 400, same figures."""
+EVERYTHING = 1_000_000
 CATCH_UP_STEP = 500
 """Most entries that one search copies to the index, about a quarter of a second. Until it holds all, searches scan exactly."""
 
@@ -71,19 +73,27 @@ class Searcher:
         self.index_error: VectorIndexError | None = None
         """Why the vector index is not used at present."""
 
-    def search(self, scope: ScopeId, query: str, k: int | None = None) -> list[Hit]:
+    def search(self, scope: ScopeId, query: str, k: int | None = None, where: Where | None = None) -> list[Hit]:
         """Return the `k` best entries, best first, each text once; raise `UsageError` for a query or `k` that can't be meant."""
         check_query(query)
         wanted = check_k(self._settings.k if k is None else k)
         visible = {seen.key: seen for seen in (scope, *scope.ancestors)}
-        candidates = max(CANDIDATES, SPARE * wanted)
+        allowed = self._allowed(visible, where)
+        candidates = max(CANDIDATES, SPARE * wanted) if allowed is None else EVERYTHING
         ranking = fuse(
             [
                 (self._settings.lexical_weight, self._lexical(query, list(visible), candidates)),
                 (self._settings.dense_weight, self._dense(query, list(visible), candidates)),
             ]
         )
-        return self._hits(ranking, visible, wanted)
+        return self._hits(ranking, visible, allowed, wanted)
+
+    def _allowed(self, visible: Mapping[str, ScopeId], where: Where | None) -> frozenset[int] | None:
+        """The sequence numbers that meet the conditions; None when there are none."""
+        if where is None:
+            return None
+        with self._ledger.read() as connection:
+            return frozenset(matching(connection, list(visible), where).tolist())
 
     def rebuild_index(self) -> None:
         """Make the vector index anew from the ledger and use it again. Does nothing without one; raise `VectorIndexError` if it fails."""
@@ -154,7 +164,7 @@ class Searcher:
                 self._index = self._make_index()
             return self._index
 
-    def _hits(self, ranking: Sequence[Scored], visible: dict[str, ScopeId], wanted: int) -> list[Hit]:
+    def _hits(self, ranking: Sequence[Scored], visible: dict[str, ScopeId], allowed: frozenset[int] | None, wanted: int) -> list[Hit]:
         hits: list[Hit] = []
         texts: set[str] = set()
         with self._ledger.read() as connection:
@@ -167,6 +177,8 @@ class Searcher:
                 for entry_id, score in batch:
                     entry = known.get(entry_id)
                     if entry is None or not is_visible(entry, visible) or text_key(entry.text) in texts:
+                        continue
+                    if allowed is not None and entry.seq not in allowed:
                         continue
                     texts.add(text_key(entry.text))
                     hits.append(hit(entry, score, visible[entry.scope_key]))
