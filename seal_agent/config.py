@@ -6,8 +6,9 @@ Values come, later ones winning, from the defaults here, `seal.toml` in the brai
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from seal_agent.errors import SettingsError
@@ -102,6 +103,47 @@ class GateSettings(Section):
     min_scale: Share = Field(0.1, description="Least scale tried.")
 
 
+class NightSettings(Section):
+    """When scopes learn by themselves: `nights/`."""
+
+    window: str = Field(
+        "01:00-05:00",
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
+        description="Local times between which a night begins; may cross midnight. Equal times are the whole day.",
+    )
+    time_zone: str = Field("UTC", description="IANA name of the zone that the window and a night's date are told in.")
+    catch_up: bool = Field(True, description="Whether a night that could not begin in its window is held later, until the next one opens.")
+    min_new_facts: Count = Field(1, description="Fewest new facts that are worth a night; what must be unlearnt is always worth one.")
+    idle_minutes: float = Field(5.0, ge=0, description="No night begins before so many minutes without a question; 0 does not wait.")
+    max_load: float = Field(
+        0.8, ge=0, description="Most running processes per core (load average of a minute) at which a night begins; 0: any."
+    )
+    max_minutes: Positive = Field(240.0, description="A cycle that takes longer is stopped; the next night goes on where it stopped.")
+    scopes_at_once: Count = Field(1, description="Most scopes whose nights are held at the same time.")
+    check_seconds: Positive = Field(60.0, description="How often it is asked whether a night is due.")
+    attempts: Count = Field(3, description="How often a night that fails is tried.")
+    retry_minutes: Positive = Field(15.0, description="Wait before a night that failed is tried again.")
+    lease_seconds: Positive = Field(60.0, description="A process that does not answer for so long loses its cycle to another.")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{name!r} is no time zone; give an IANA name such as Europe/Berlin") from error
+        return name
+
+
+class WatchSettings(Section):
+    """When a promotion is taken back by itself: `watch.py`."""
+
+    min_verdicts: Count = Field(8, description="Fewest verdicts on answers of an adapter before it is judged by them.")
+    max_bad_share: Share = Field(0.3, description="Most of its answers that may be called bad; 1 never rolls back.")
+    min_requests: Count = Field(20, description="Fewest requests with an adapter before it is judged by their errors.")
+    max_error_share: Share = Field(0.1, description="Most of its requests that may fail; 1 never rolls back.")
+
+
 class Settings(BaseSettings):
     """Everything, by section."""
 
@@ -113,6 +155,8 @@ class Settings(BaseSettings):
     self_edit: SelfEditSettings = SelfEditSettings()
     training: TrainingSettings = TrainingSettings()
     gate: GateSettings = GateSettings()
+    nights: NightSettings = NightSettings()
+    watch: WatchSettings = WatchSettings()
 
     @classmethod
     def load(cls, toml: Path | None = None, **overrides: dict[str, Any]) -> "Settings":

@@ -5,6 +5,7 @@
     │   ├── InvalidTurnError       an episode that can't be recorded: empty, malformed, too large
     │   ├── InvalidScopeError      a tenant, agent or user id that can't be a scope
     │   ├── UnknownRecordError     an id that the ledger does not hold
+    │   ├── CycleRunningError      a cycle of this scope is under way; wait for its end
     │   └── SettingsError          seal.toml or SEAL_* holds something unknown or out of range
     ├── MissingDependencyError     an extra is not installed (exit code 2)
     ├── BackendError               something below us is down or absent (exit code 3)
@@ -21,7 +22,8 @@
     │   ├── StoreFullError         no space left on the device (exit code 3)
     │   └── NewerSchemaError       written by a newer seal-agent
     ├── IntegrityError             bytes on disk are not what the ledger says (exit code 4)
-    └── CycleInterruptedError      a consolidation was stopped; nothing was promoted
+    └── CycleInterruptedError      a consolidation was stopped; nothing was promoted (exit code 3)
+        └── LeaseLostError         another process took the cycle over meanwhile
 
 An error is never a score: a failed grader call raises, it does not return "wrong". Bugs (`TypeError`, `AssertionError`) are not
 wrapped and propagate. This module deliberately knows nothing of the CLI: `exit_code` is data.
@@ -50,6 +52,10 @@ class InvalidScopeError(UsageError, ValueError):
 
 class UnknownRecordError(UsageError, LookupError):
     """No record of that id in this scope."""
+
+
+class CycleRunningError(UsageError):
+    """A cycle of this scope is under way, here or in another process. At most one runs at a time."""
 
 
 class SettingsError(UsageError, ValueError):
@@ -127,6 +133,10 @@ class IntegrityError(SealAgentError):
 
 
 class CycleInterruptedError(SealAgentError):
-    """A consolidation was stopped on request. Nothing was promoted and the next run starts clean."""
+    """A consolidation was stopped on request. Nothing was promoted; the next one goes on from where this one stopped."""
 
     exit_code = 3
+
+
+class LeaseLostError(CycleInterruptedError):
+    """The lease on a scope's cycle went to another process, because this one did not answer in time. Nothing was promoted by this one."""

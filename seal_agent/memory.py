@@ -24,6 +24,7 @@ from seal_agent.ledger.cycles import list_cycles
 from seal_agent.ledger.entries import count_missing_vectors
 from seal_agent.ledger.facts import list_facts
 from seal_agent.ledger.ledger import Ledger
+from seal_agent.nights.facade import Nights
 from seal_agent.parts import Builders, Parts
 from seal_agent.protocols import Embedder, Grader, Model, Trainer
 from seal_agent.retrieval.search import Index
@@ -67,6 +68,7 @@ class Memory:
     def __init__(self, parts: Parts) -> None:
         """Private: use `Memory.open`."""
         self._parts = parts
+        self._nights = Nights(parts)
 
     @classmethod
     def open(
@@ -143,12 +145,18 @@ class Memory:
                 not_embedded=count_missing_vectors(connection, self._parts.embedder_id),
             )
 
+    @property
+    def nights(self) -> Nights:
+        """When this brain learns by itself: `start()` and `stop()` in a long-running host, `run`, `next`, `history`, `pause`, `resume`."""
+        return self._nights
+
     def doctor(self) -> list[Finding]:
         """Check the machine, the brain and what it stands on; downloads nothing and loads no model."""
         return [*doctor.examine_machine(self.folder), *doctor.examine_brain(self._parts)]
 
     def close(self) -> None:
-        """Wait for transactions of other threads and let go of the folder. Idempotent; every later use raises `StoreError`."""
+        """Stop nights, wait for transactions of other threads and let go of the folder. Idempotent; later uses raise `StoreError`."""
+        self._nights.stop()
         self._parts.close()
 
     def __enter__(self) -> Self:

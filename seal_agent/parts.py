@@ -59,6 +59,8 @@ class Parts:
         self.clock = clock
         self.progress = progress
         self.embedder_id = builders.embedder_id
+        self.last_request: datetime | None = None
+        """When somebody last asked something here: nights wait for a quiet moment."""
         self._model = Lazy(builders.model)
         self._embedder = Lazy(builders.embedder)
         self._grader = Lazy(builders.grader)

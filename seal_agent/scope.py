@@ -201,6 +201,7 @@ class Scope:
         """Answer several questions in one batch, all with the same adapter: a multiple of the speed of one by one. See `ask`."""
         for question in questions:
             check_query(question)
+        self._parts.last_request = self._parts.clock()
         return answering.answers(self._parts, self._id, questions, answering.check_route(use), self.context)
 
     def chat(

@@ -6,26 +6,51 @@ large model on a GPU unchanged. A cycle reads a snapshot, and promotes in one tr
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.examining import examine
 from seal_agent.consolidation.inner_loop import anchor_count
+from seal_agent.consolidation.leasing import leased
 from seal_agent.consolidation.preparing import Lesson, draw, prepare
 from seal_agent.consolidation.run import Run, running, stage
 from seal_agent.consolidation.selection import is_due, select, told_after
 from seal_agent.consolidation.settling import begin, record_only, register, settle
 from seal_agent.errors import TrainingError
+from seal_agent.ledger.leases import Lease
 from seal_agent.types import CyclePlan, CycleReport, Example, ProgressCallback, ScopeId, TrainingResult, silent
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a scheduled night brings along: the lease that it claimed, and from how much news on it is worth the training."""
+
+    lease: Lease | None = None
+    min_new_facts: int = 1
+
+
 def consolidate(
-    backends: Backends, scope: ScopeId, *, progress: ProgressCallback, should_stop: Callable[[], bool], clock: Callable[[], datetime]
+    backends: Backends,
+    scope: ScopeId,
+    *,
+    progress: ProgressCallback,
+    should_stop: Callable[[], bool],
+    clock: Callable[[], datetime],
+    terms: Terms = Terms(),  # frozen
 ) -> CycleReport:
-    """Run one cycle; its report is in the ledger too. Raise `CycleInterruptedError`, or what a step raised, after closing the cycle."""
-    run = Run(scope=scope, backends=backends, progress=progress, should_stop=should_stop, clock=clock)
+    """Run one cycle; its report is in the ledger too.
+
+    Raise `CycleRunningError` when one of this scope is under way, `CycleInterruptedError`, or what a step raised, after closing the cycle.
+    """
+    with leased(backends, scope, clock, terms.lease) as held:
+        run = Run(scope=scope, backends=backends, progress=progress, should_stop=should_stop, clock=clock, lease=held.lease, lost=held.lost)
+        return learn(run, terms)
+
+
+def learn(run: Run, terms: Terms) -> CycleReport:
+    backends, scope = run.backends, run.scope
     with stage(run, "select"):
         selection = select(backends, scope)
     with stage(run, "facts"):

@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from threading import Event
+
+from sqlalchemy import Connection
 
 from seal_agent.adapters.artefact import adapter_name, new_stage, remove
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.evaluation import Examiner
-from seal_agent.errors import CycleInterruptedError
-from seal_agent.ledger import adapters, cycles, facts
+from seal_agent.errors import CycleInterruptedError, LeaseLostError
+from seal_agent.ledger import adapters, cycles, facts, leases
+from seal_agent.ledger.leases import Lease
 from seal_agent.types import FactState, Progress, ProgressCallback, ScopeId
 
 logger = logging.getLogger(__name__)
@@ -31,6 +35,10 @@ class Run:
     progress: ProgressCallback
     should_stop: Callable[[], bool]
     clock: Callable[[], datetime]
+    lease: Lease | None = None
+    """None for a dry run, which writes nothing."""
+    lost: Event = field(default_factory=Event)
+    """Set once another process has taken the lease."""
     id: str = field(default_factory=lambda: f"c_{uuid.uuid4().hex[:16]}")
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -51,8 +59,19 @@ class Run:
         system_prompt = self.backends.settings.model.system_prompt
         return Examiner(model=self.backends.model, grader=self.backends.grader, system_prompt=system_prompt, cache=self.cache)
 
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Yield a transaction that takes effect only while the scope's cycle is still this run's; raise `LeaseLostError`."""
+        if self.lease is None:
+            raise RuntimeError("A run without a lease writes nothing.")
+        with self.backends.ledger.write() as conn:
+            leases.check(conn, self.lease)
+            yield conn
+
     def say(self, step: str, done: int, total: int, detail: str = "") -> None:
         """Report progress, and stop here if the caller wants to."""
+        if self.lost.is_set():
+            raise LeaseLostError(f"The cycle of {self.scope.key!r} was taken over by another process; this one promoted nothing.")
         if self.should_stop():
             raise CycleInterruptedError(f"The consolidation of {self.scope.key!r} was stopped on request; nothing was promoted.")
         self.progress(Progress(stage=step, done=done, total=total, detail=detail))
@@ -95,7 +114,7 @@ def running(run: Run) -> Iterator[Staged]:
 def close_failed(run: Run, error: BaseException) -> None:
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     logger.warning("cycle %s of %s failed: %s", run.id, run.scope.key, type(error).__name__)
-    with run.backends.ledger.write() as conn:
+    with run.write() as conn:
         if any(row.id == run.id and row.state == "running" for row in cycles.list_cycles(conn, run.scope)):
             cycles.end_cycle(conn, run.id, "failed", reason, "{}", run.clock())
         for fact in facts.list_facts(conn, run.scope, states=QUEUED):

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from sqlalchemy import Connection
 
 from seal_agent.consolidation.backends import Backends
@@ -15,6 +16,9 @@ from seal_agent.consolidation.facts import Draft
 from seal_agent.ledger import adapters, cycles, episodes, facts
 from seal_agent.protocols import Vectors
 from seal_agent.types import Adapter, Episode, Fact, ScopeId
+
+NO_VECTOR: Vectors = np.zeros(0, dtype=np.float32)
+"""Where only the facts count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,3 +74,13 @@ def is_due(scope: ScopeId, selection: Selection, told: Sequence[tuple[Fact, Vect
     taught = set(selection.live.fact_ids) if selection.live else set()
     untaught = [fact for fact, _ in told if fact.state in ("active", "queued") and fact.id not in taught]
     return any(fact.scope == scope or fact.id not in selection.tried for fact in untaught) or bool(taught - holds)
+
+
+def has_work(conn: Connection, scope: ScopeId) -> bool:
+    """Whether a cycle might find something to do: a quick look that loads no model, and may say yes in vain."""
+    if episodes.list_episodes(conn, scope, unextracted_only=True):
+        return True
+    told = tuple((fact, NO_VECTOR) for fact in facts.list_facts(conn, scope, states=facts.TOLD, inherit=True))
+    seen = Selection(episodes=(), told=told, live=adapters.live_adapter(conn, scope), tried=tried_last(conn, scope))
+    unfinished = any(row.state == "running" for row in cycles.list_cycles(conn, scope))
+    return unfinished or is_due(scope, seen, told)

@@ -30,7 +30,7 @@ def record_only(run: Run, selection: Selection, drafts: Sequence[Draft]) -> Cycl
     report = CycleReport(
         cycle_id=run.id, scope=run.scope, state="skipped", reason="nothing new to learn", seconds=run.seconds, seed=run.seed
     )
-    with run.backends.ledger.write() as conn:
+    with run.write() as conn:
         at = run.clock()
         cycles.start_cycle(conn, run.id, run.scope, run.seed, at)
         record(conn, run, selection, drafts, at)
@@ -40,7 +40,7 @@ def record_only(run: Run, selection: Selection, drafts: Sequence[Draft]) -> Cycl
 
 def begin(run: Run, selection: Selection, drafts: Sequence[Draft]) -> None:
     """Record the drawn facts, mark their episodes as read, and queue everything that holds."""
-    with run.backends.ledger.write() as conn:
+    with run.write() as conn:
         at = run.clock()
         cycles.start_cycle(conn, run.id, run.scope, run.seed, at)
         record(conn, run, selection, drafts, at)
@@ -109,7 +109,7 @@ def settle(run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResult,
     outcomes = outcomes_of(lesson, verdict.evaluation, promoted=promoted)
     report = report_of(run, lesson, verdict, training, adapter, outcomes)
     at = run.clock()
-    with run.backends.ledger.write() as conn:
+    with run.write() as conn:
         refuse_forgotten(conn, lesson)
         adapters.register_adapter(conn, adapter)
         known = {outcome.fact_id: outcome for outcome in outcomes if outcome.fact_id in set(lesson.taught)}

@@ -27,6 +27,10 @@ class CycleRow:
     ended_at: datetime | None
     reason: str | None
     report: str | None
+    snapshot: str | None = None
+    """What it works on, as JSON: enough to take it up again. None for a cycle that can't be."""
+    attempts: int = 1
+    """How often it was begun: once, and once more after each process that died."""
 
 
 def start_cycle(conn: Connection, cycle_id: str, scope: ScopeId, seed: int, at: datetime) -> None:
@@ -75,6 +79,8 @@ def list_cycles(conn: Connection, scope: ScopeId | None) -> list[CycleRow]:
             ended_at=decode_optional_time(row.ended_at),
             reason=row.reason,
             report=row.report,
+            snapshot=row.snapshot,
+            attempts=row.attempts,
         )
         for row in conn.execute(query)
     ]

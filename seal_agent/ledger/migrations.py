@@ -163,7 +163,45 @@ FINDING = (
         INSERT INTO scope_changes VALUES (old.scope_key, 1) ON CONFLICT (scope_key) DO UPDATE SET changes = changes + 1; END""",
 )
 
-MIGRATIONS: tuple[Sequence[str], ...] = (V1, API_KEYS, FINDING)
+NIGHTS = (
+    # A cycle that can be taken up again: what it works on, how far it came, how often it was begun.
+    "ALTER TABLE cycles ADD COLUMN snapshot TEXT",
+    "ALTER TABLE cycles ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1",
+    """CREATE TABLE cycle_steps (
+        cycle_id TEXT NOT NULL REFERENCES cycles (id) ON DELETE CASCADE,
+        step TEXT NOT NULL CHECK (step <> ''),
+        sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+        at TEXT NOT NULL CHECK (length(at) = 32),
+        PRIMARY KEY (cycle_id, step))""",
+    """CREATE TABLE leases (
+        scope_key TEXT NOT NULL PRIMARY KEY,
+        token INTEGER NOT NULL CHECK (token >= 1),
+        holder TEXT, expires_at TEXT CHECK (length(expires_at) = 32),
+        CHECK ((holder IS NULL) = (expires_at IS NULL)))""",
+    """CREATE TABLE nights (
+        scope_key TEXT NOT NULL, date TEXT NOT NULL CHECK (length(date) = 10),
+        tenant TEXT NOT NULL, agent TEXT, "user" TEXT,
+        state TEXT NOT NULL CHECK (state IN ('running', 'promoted', 'rejected', 'skipped', 'failed', 'missed')),
+        attempts INTEGER NOT NULL, claimed_at TEXT NOT NULL CHECK (length(claimed_at) = 32),
+        ended_at TEXT CHECK (length(ended_at) = 32), cycle_id TEXT REFERENCES cycles (id), reason TEXT,
+        PRIMARY KEY (scope_key, date), CHECK ((state = 'running') = (ended_at IS NULL)))""",
+    "CREATE INDEX nights_by_date ON nights (date)",
+    "CREATE TABLE night_rounds (date TEXT NOT NULL PRIMARY KEY CHECK (length(date) = 10), at TEXT NOT NULL CHECK (length(at) = 32))",
+    "CREATE TABLE night_pauses (scope_key TEXT NOT NULL PRIMARY KEY, since TEXT NOT NULL CHECK (length(since) = 32), note TEXT NOT NULL)",
+    """CREATE TABLE feedback (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        answer_id TEXT NOT NULL UNIQUE CHECK (answer_id <> ''),
+        scope_key TEXT NOT NULL, adapter TEXT REFERENCES adapters (name),
+        verdict TEXT NOT NULL CHECK (verdict IN ('good', 'bad')), note TEXT NOT NULL,
+        at TEXT NOT NULL CHECK (length(at) = 32))""",
+    "CREATE INDEX feedback_by_adapter ON feedback (adapter, at)",
+    """CREATE TABLE night_events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        scope_key TEXT NOT NULL, at TEXT NOT NULL CHECK (length(at) = 32),
+        kind TEXT NOT NULL CHECK (kind <> ''), adapter TEXT, text TEXT NOT NULL)""",
+)
+
+MIGRATIONS: tuple[Sequence[str], ...] = (V1, API_KEYS, FINDING, NIGHTS)
 """Step n brings a database from `user_version` n to n + 1."""
 
 

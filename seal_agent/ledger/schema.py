@@ -97,6 +97,17 @@ cycles = Table(
     Column("ended_at", Text),
     Column("reason", Text),
     Column("report", Text),
+    Column("snapshot", Text),
+    Column("attempts", Integer, nullable=False),
+)
+
+cycle_steps = Table(
+    "cycle_steps",
+    metadata,
+    Column("cycle_id", Text, primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("at", Text, nullable=False),
 )
 
 adapters = Table(
@@ -176,4 +187,67 @@ api_keys = Table(
     Column("expires_at", Text),
     Column("revoked_at", Text),
     Column("replaces", Text),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("scope_key", Text, primary_key=True),
+    Column("token", Integer, nullable=False),
+    Column("holder", Text),
+    Column("expires_at", Text),
+)
+
+nights = Table(
+    "nights",
+    metadata,
+    Column("scope_key", Text, primary_key=True),
+    Column("date", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("agent", Text),
+    Column("user", Text),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("claimed_at", Text, nullable=False),
+    Column("ended_at", Text),
+    Column("cycle_id", Text),
+    Column("reason", Text),
+)
+
+night_rounds = Table(
+    "night_rounds",
+    metadata,
+    Column("date", Text, primary_key=True),
+    Column("at", Text, nullable=False),
+)
+
+night_pauses = Table(
+    "night_pauses",
+    metadata,
+    Column("scope_key", Text, primary_key=True),
+    Column("since", Text, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("answer_id", Text, nullable=False),
+    Column("scope_key", Text, nullable=False),
+    Column("adapter", Text),
+    Column("verdict", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at", Text, nullable=False),
+)
+
+night_events = Table(
+    "night_events",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("scope_key", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("adapter", Text),
+    Column("text", Text, nullable=False),
 )
