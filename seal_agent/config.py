@@ -4,6 +4,7 @@ Values come, later ones winning, from the defaults here, `seal.toml` in the brai
 (`SEAL_TRAINING__RANK=8`) and what the caller passes. Unknown keys are refused: a misspelt threshold must not be a missing one.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,6 +17,7 @@ from seal_agent.errors import SettingsError
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Policy = Literal["keep", "redact", "block"]
 
 
 class Section(BaseModel):
@@ -92,6 +94,44 @@ class TrainingSettings(Section):
     seed: int = Field(0, ge=0, description="Seed of everything random in a cycle.")
 
 
+class PrivacySettings(Section):
+    """What becomes of secrets and personal data where text is recorded: `privacy/`. None of it is trained on, whatever is set here."""
+
+    private_key: Policy = Field("redact", description="Private keys and recovery phrases: keep, redact or block.")
+    api_key: Policy = Field("redact", description="Keys of services: keep, redact or block.")
+    access_token: Policy = Field("redact", description="Session and bearer tokens: keep, redact or block.")
+    password: Policy = Field("redact", description="Passwords, PINs, one-time codes: keep, redact or block.")
+    credit_card: Policy = Field("redact", description="Payment card numbers: keep, redact or block.")
+    bank_account: Policy = Field("keep", description="IBANs and account numbers: keep, redact or block.")
+    national_id: Policy = Field("keep", description="Social security, tax, health, passport and licence numbers: keep, redact or block.")
+    crypto_wallet: Policy = Field("keep", description="Bitcoin addresses: keep, redact or block.")
+    email: Policy = Field("keep", description="E-mail addresses: keep, redact or block.")
+    phone: Policy = Field("keep", description="Phone numbers: keep, redact or block.")
+    ip_address: Policy = Field("keep", description="IP and MAC addresses: keep, redact or block.")
+    birth_date: Policy = Field("keep", description="Dates of birth: keep, redact or block.")
+    confidential: Policy = Field("keep", description="Turns said in confidence (off the record): keep, redact or block.")
+    custom: Policy = Field("redact", description="What `patterns` find: keep, redact or block.")
+    patterns: dict[str, str] = Field({}, description="Your own regular expressions by name, in Python's syntax.")
+    phone_regions: tuple[str, ...] = Field(
+        ("US", "GB", "DE", "FR", "ES", "IT", "IN", "BR"), description="Countries (ISO 3166) whose phone numbers are known without a +."
+    )
+
+    @property
+    def policies(self) -> dict[str, Policy]:
+        """The policy of each kind."""
+        return {name: value for name, value in self if name not in ("patterns", "phone_regions")}
+
+    @field_validator("patterns")
+    @classmethod
+    def _compile(cls, patterns: dict[str, str]) -> dict[str, str]:
+        for name, pattern in patterns.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"patterns.{name} is no regular expression: {error}") from error
+        return patterns
+
+
 class GateSettings(Section):
     """Thresholds of promotion: `consolidation/gate.py`."""
 
@@ -157,6 +197,7 @@ class Settings(BaseSettings):
     gate: GateSettings = GateSettings()
     nights: NightSettings = NightSettings()
     watch: WatchSettings = WatchSettings()
+    privacy: PrivacySettings = PrivacySettings()
 
     @classmethod
     def load(cls, toml: Path | None = None, **overrides: dict[str, Any]) -> "Settings":

@@ -4,6 +4,7 @@
     ├── UsageError                 the caller asked for something that makes no sense (exit code 2)
     │   ├── InvalidTurnError       an episode that can't be recorded: empty, malformed, too large
     │   ├── InvalidScopeError      a tenant, agent or user id that can't be a scope
+    │   ├── BlockedContentError    a text holds what the privacy policy keeps out
     │   ├── UnknownRecordError     an id that the ledger does not hold
     │   ├── CycleRunningError      a cycle of this scope is under way; wait for its end
     │   └── SettingsError          seal.toml or SEAL_* holds something unknown or out of range
@@ -48,6 +49,10 @@ class InvalidTurnError(UsageError, ValueError):
 
 class InvalidScopeError(UsageError, ValueError):
     """A tenant, agent or user id that can't name a scope."""
+
+
+class BlockedContentError(UsageError, ValueError):
+    """A text holds what the privacy policy keeps out. Nothing was written, and the message does not repeat it."""
 
 
 class UnknownRecordError(UsageError, LookupError):

@@ -4,6 +4,7 @@ Data only: frozen, slotted, keyword-only dataclasses. Times are timezone-aware U
 natural logarithms. Behaviour over these records lives with the concept (the gate in `consolidation/gate.py`, and so on).
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,12 @@ MetadataValue = str | int | float | bool
 MissedAt = Literal["not_extracted", "no_material", "not_recalled", "stale"]
 
 MAX_ID_LENGTH = 128
+REDACTED = re.compile(r"\[redacted: (\w+)\]")
+
+
+def redaction_mark(kind: str) -> str:
+    """What stands in a recorded text where a secret or personal data stood."""
+    return f"[redacted: {kind}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +112,13 @@ class Episode:
     outcome: str | None = None
     metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
     """The host's own notes, to filter a search by."""
+    redacted: tuple[str, ...] = field(init=False, default=())
+    """Kinds of what was taken out of the turns before they were recorded, in order; a mark stands in each place."""
+
+    def __post_init__(self) -> None:
+        kinds = tuple(kind for turn in self.turns if "[redacted: " in turn.content for kind in REDACTED.findall(turn.content))
+        object.__setattr__(self, "redacted", kinds)
+
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

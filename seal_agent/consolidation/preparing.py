@@ -12,6 +12,7 @@ from seal_agent.consolidation.questions import hold_out, without_leaks
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import Selection
 from seal_agent.consolidation.self_edit import Material, Writer, floor, written
+from seal_agent.privacy.screen import for_training
 from seal_agent.protocols import Vectors
 from seal_agent.types import Example, Fact, Question, SelfEdit
 
@@ -41,7 +42,8 @@ def draw(run: Run, selection: Selection) -> list[Draft]:
         return []
     own = [(fact, vector) for fact, vector in selection.told if fact.scope == run.scope]
     embedder = run.backends.embedder
-    return draw_facts(selection.episodes, own, Durability(embedder, run.cache), embedder, run.backends.settings.facts)
+    episodes = for_training(selection.episodes, run.backends.settings.privacy)
+    return draw_facts(episodes, own, Durability(embedder, run.cache), embedder, run.backends.settings.facts)
 
 
 def prepare(run: Run, told: list[tuple[Fact, Vectors]]) -> Lesson:

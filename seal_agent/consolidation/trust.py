@@ -1,6 +1,6 @@
 """What must never become training material, whoever said it: secrets, and text that gives orders to the trainer or the model.
 
-Patterns only, as a last line; the privacy policy proper works where text is recorded.
+Patterns only, as a last line behind `privacy/`, whose marks for what it found are refused here too.
 """
 
 import re
@@ -15,7 +15,8 @@ SECRET = re.compile(
     r"|(?-i:\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b)|\b[A-Z]{2}\d{14,30}\b"
     r"|\b\d{3}-\d{2}-\d{4}\b"
     r"|\b[\w.+-]+@[\w-]+\.[\w.]+\b"
-    r"|\bbearer [A-Za-z0-9._-]{12,}",
+    r"|\bbearer [A-Za-z0-9._-]{12,}"
+    r"|\[redacted: \w+\]",
     re.IGNORECASE,
 )
 ORDER = re.compile(

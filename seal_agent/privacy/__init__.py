@@ -1,0 +1,1 @@
+"""Secrets and personal data: found where text is recorded, handled by policy, and never trained on."""
