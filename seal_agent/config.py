@@ -112,8 +112,8 @@ class PrivacySettings(Section):
     confidential: Policy = Field("keep", description="Turns said in confidence (off the record): keep, redact or block.")
     custom: Policy = Field("redact", description="What `patterns` find: keep, redact or block.")
     patterns: dict[str, str] = Field({}, description="Your own regular expressions by name, in Python's syntax.")
-    phone_regions: tuple[str, ...] = Field(
-        ("US", "GB", "DE", "FR", "ES", "IT", "IN", "BR"), description="Countries (ISO 3166) whose phone numbers are known without a +."
+    phone_regions: list[str] = Field(
+        ["US", "GB", "DE", "FR", "ES", "IT", "IN", "BR"], description="Countries (ISO 3166) whose phone numbers are known without a +."
     )
 
     @property

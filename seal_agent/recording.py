@@ -8,9 +8,10 @@ import logging
 import uuid
 from collections.abc import Sequence
 
-from seal_agent.errors import EmbeddingError, InvalidTurnError, SealAgentError
+from seal_agent.errors import BlockedContentError, EmbeddingError, InvalidTurnError, SealAgentError
 from seal_agent.ledger.episodes import add_episodes, get_episode
 from seal_agent.parts import Parts
+from seal_agent.privacy.screen import screened_episode
 from seal_agent.protocols import Vectors
 from seal_agent.turns import MAX_LABEL, check_label, check_metadata, check_time, to_turns
 from seal_agent.types import MAX_ID_LENGTH, Episode, Interaction, ScopeId
@@ -19,13 +20,16 @@ logger = logging.getLogger(__name__)
 
 
 def to_episode(parts: Parts, scope: ScopeId, interaction: Interaction) -> Episode:
-    """Return the episode that an interaction makes; raise `InvalidTurnError` for what can't be recorded."""
+    """Return the episode that an interaction makes; screened by the privacy policy.
+
+    Raise `InvalidTurnError` for what can't be recorded, `BlockedContentError` for what the policy keeps out.
+    """
     turns = to_turns(interaction.messages)
     labels = {"session": interaction.session, "source": interaction.source, "outcome": interaction.outcome}
     for label, value in labels.items():
         check_label(label, value, MAX_LABEL)
     check_label("id", interaction.id, MAX_ID_LENGTH)
-    return Episode(
+    episode = Episode(
         id=uuid.uuid4().hex if interaction.id is None else interaction.id,
         scope=scope,
         session=interaction.session,
@@ -35,6 +39,7 @@ def to_episode(parts: Parts, scope: ScopeId, interaction: Interaction) -> Episod
         outcome=interaction.outcome,
         metadata=check_metadata(interaction.metadata),
     )
+    return screened_episode(episode, parts.settings.privacy)
 
 
 def to_episodes(parts: Parts, scope: ScopeId, interactions: Sequence[Interaction]) -> list[Episode]:
@@ -43,7 +48,7 @@ def to_episodes(parts: Parts, scope: ScopeId, interactions: Sequence[Interaction
     for position, interaction in enumerate(interactions):
         try:
             episodes.append(to_episode(parts, scope, interaction))
-        except InvalidTurnError as error:
+        except (InvalidTurnError, BlockedContentError) as error:
             raise type(error)(f"Interaction {position}: {error} Nothing was recorded.") from error
     return episodes
 

@@ -18,6 +18,7 @@ from seal_agent.chat import last_question
 from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, UsageError, VectorIndexError
 from seal_agent.ledger.facts import TOLD, add_fact, list_facts
 from seal_agent.parts import Parts
+from seal_agent.privacy.screen import screened
 from seal_agent.protocols import Vectors
 from seal_agent.retrieval.backlog import embed_backlog
 from seal_agent.retrieval.context import build_context, profile_facts
@@ -84,9 +85,10 @@ class Scope:
     ) -> Episode:
         """Record one interaction, verbatim, on disk when this returns; with the same `id` again nothing changes.
 
-        A bare string is one turn of the user. `metadata` are the host's own notes, to filter a search by. Where no embedder can be had,
-        the words are kept and embedded at a later search. Raise `InvalidTurnError` for what can't be recorded, or for an `id` that is
-        taken by something else; then nothing was written.
+        What the settings under `privacy` redact is replaced by a mark first; `Episode.redacted` says what that was. A bare string is one
+        turn of the user. `metadata` are the host's own notes, to filter a search by. Where no embedder can be had, the words are kept and
+        embedded at a later search. Raise `InvalidTurnError` for what can't be recorded or an `id` that is taken by something else,
+        `BlockedContentError` for what the settings block; then nothing was written.
         """
         interaction = Interaction(messages=messages, session=session, at=at, source=source, outcome=outcome, id=id, metadata=metadata)
         return recording.record(self._parts, [recording.to_episode(self._parts, self._id, interaction)])[0]
@@ -104,7 +106,7 @@ class Scope:
 
     def remember(self, text: str, kind: FactKind = "knowledge") -> Fact:
         """Record a fact stated outright, true from now on; one that is told already is returned as it is."""
-        check_content(text, "The fact", UsageError)
+        text = screened(check_content(text, "The fact", UsageError), self._parts.settings.privacy, "The fact")
         if kind not in get_args(FactKind):
             raise UsageError(f"kind={kind!r} is no kind of fact; say one of {', '.join(get_args(FactKind))}.")
         fact = Fact(id=uuid.uuid4().hex, scope=self._id, kind=kind, text=text, quote=text, valid_from=self._parts.clock())

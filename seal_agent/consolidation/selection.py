@@ -11,9 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection
 
+from seal_agent.config import Settings
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.facts import Draft
+from seal_agent.consolidation.trust import refusal
 from seal_agent.ledger import adapters, cycles, episodes, facts
+from seal_agent.privacy.screen import kinds_in
 from seal_agent.protocols import Vectors
 from seal_agent.types import Adapter, Episode, Fact, ScopeId
 
@@ -27,7 +30,7 @@ class Selection:
 
     episodes: tuple[Episode, ...]
     told: tuple[tuple[Fact, Vectors], ...]
-    """Facts that hold now, with their vectors."""
+    """Facts that hold now and may be learnt, with their vectors."""
     live: Adapter | None
     tried: frozenset[str]
     """Ids of the facts that the scope's last whole cycle worked with."""
@@ -35,13 +38,18 @@ class Selection:
 
 def select(backends: Backends, scope: ScopeId) -> Selection:
     with backends.ledger.read() as conn:
-        told = facts.list_facts(conn, scope, states=facts.TOLD, inherit=True)
+        told = [fact for fact in facts.list_facts(conn, scope, states=facts.TOLD, inherit=True) if may_be_learnt(fact, backends.settings)]
         return Selection(
             episodes=tuple(episodes.list_episodes(conn, scope, unextracted_only=True)),
             told=tuple(with_vectors(conn, backends, told)),
             live=adapters.live_adapter(conn, scope),
             tried=tried_last(conn, scope),
         )
+
+
+def may_be_learnt(fact: Fact, settings: Settings) -> bool:
+    """Whether a fact may become study material: one with a secret, personal data or an order in it is told only."""
+    return not kinds_in(fact, settings.privacy) and refusal(fact.quote) is None and refusal(fact.text) is None
 
 
 def tried_last(conn: Connection, scope: ScopeId) -> frozenset[str]:

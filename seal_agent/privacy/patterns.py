@@ -36,8 +36,8 @@ NO_VALUE = (
 )
 """Words that say something about a password instead of being one."""
 SAID = (
-    r"(?:\s*(?:[:=]|=>)\s*|['’]s\s+|\s+(?:(?:for|to|of|on|at)\s+(?:[\w'’.-]+\s+){1,4}?)?"
-    r"(?:is|was|are|will\s+be|ist|lautet)\s*(?:now\s+|still\s+|just\s+)?:?\s*)"
+    r"(?:\s+(?:for|to|of|on|at)(?:\s+[\w'’.-]+){1,4}?)?"
+    r"(?:\s*(?:[:=]|=>)\s*|['’]s\s+|\s+(?:is|was|are|will\s+be|ist|lautet)\s*(?:now\s+|still\s+|just\s+)?:?\s*)"
 )
 """Between "password" and the password: a colon, or "for the router is"."""
 QUOTED = r"[\"'“‘`]?"
@@ -162,14 +162,16 @@ PATTERNS: tuple[OwnPattern, ...] = (
         "birth date",
         "birth_date",
         "born|birth|dob",
-        r"\b(?:born|date of birth|birth ?date|birthday|dob)\b[^\d\n]{0,20}(?P<secret>\d{1,2}\s?[./-]\s?\d{1,2}\s?[./-]\s?(?:\d{4}|\d{2})\b"
+        r"\b(?i:born|date of birth|birth ?date|birthday|dob)\b[^\d\n]{0,20}(?P<secret>\d{1,2}\s?[./-]\s?\d{1,2}\s?[./-]\s?(?:\d{4}|\d{2})\b"
         r"|\d{4}-\d{2}-\d{2}\b|\d{1,2}(?:st|nd|rd|th)?\s+(?:of\s+)?[A-Z][a-z]{2,8}\.?,?\s+\d{4}\b)"
-        r"|\b(?i:born|date of birth|birth ?date|birthday|dob)\b[^\d\n]{0,12}?(?P<spoken>\b[A-Z][a-z]{2,8}\s+\d{1,2}(?:st|nd|rd|th)?,?\s+\d{4}\b)",
+        r"|\b(?i:born|date of birth|birth ?date|birthday|dob)\b[^\d\n]{0,12}?"
+        r"(?P<spoken>\b[A-Z][a-z]{2,8}\s+\d{1,2}(?:st|nd|rd|th)?,?\s+\d{4}\b)",
     ),
 )
 """Matched by piece of text, see `scan.py`; every repetition is bounded."""
 CONFIDENTIAL = re.compile(
-    r"\b(?:off the record|between you and (?:me|I)|(?:just|strictly|stays) between (?:us|ourselves)|in (?:strict(?:est)? )?confidence|strictly confidential"
+    r"\b(?:off the record|between you and (?:me|I)|(?:just|strictly|stays) between (?:us|ourselves)"
+    r"|in (?:strict(?:est)? )?confidence|strictly confidential"
     r"|(?:this|that|it)(?:'s|’s| is) (?:a secret|confidential)|keep (?:this|that|it) (?:secret|private|confidential|to yourself|quiet)"
     r"|(?:do not|don['’]t|please never|never) (?:tell|share|repeat|store|save|remember|record|write) (?:this|that|it)\b"
     r"|(?:do not|don['’]t) tell (?:anyone|anybody|a soul))\b",

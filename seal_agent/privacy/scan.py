@@ -23,8 +23,11 @@ SEVERAL_DIGITS = re.compile(r"(?:\d[^\d\n]{0,3}){5}")
 DOTTED = re.compile(r"\d\.\d{1,3}\.\d|[0-9a-f]{1,4}:[0-9a-f]{0,4}:|[0-9a-f]{2}-[0-9a-f]{2}-[0-9a-f]{2}|[0-9a-f]{4}\.[0-9a-f]{4}\.")
 PHONE_DIGITS = re.compile(r"(?:\d[ ().+/–-]{0,3}){7}")
 PHONE_CONTEXT = re.compile(
-    r"\b(?:tel|telephone|phone|mobile|cell|cellphone|fax|whatsapp|call|ring|text|sms|dial|reach me|telefon|handy|my number)\b", re.IGNORECASE
+    r"\b(?:tel|telephone|phone|mobile|cell|cellphone|fax|whatsapp|call|ring|text|sms|dial|reach me|telefon|handy|my number)\b",
+    re.IGNORECASE,
 )
+TABLE_LENGTH, TABLE_SHARE = 400, 0.35
+"""Longer pieces with a higher share of digits are tables of numbers."""
 MAIL_BEFORE, MAIL_AFTER = 70, 260
 """Characters around an @ that an address can take: RFC 5321 allows 64 and 255."""
 
@@ -67,7 +70,7 @@ def in_piece(text: str, settings: PrivacySettings) -> Iterator[Detection]:
     dotted = DOTTED.search(lowered) is not None
     if not (digits or dotted or "@" in text or LONG_WORD.search(text)):
         return
-    personal = recognisers.load(settings.phone_regions)
+    personal = recognisers.load(tuple(settings.phone_regions))
     if "@" in text:
         yield from emails(text, personal)
     if digits or LONG_WORD.search(text):
@@ -81,21 +84,27 @@ def in_piece(text: str, settings: PrivacySettings) -> Iterator[Detection]:
 
 def emails(text: str, personal: Recognisers) -> Iterator[Detection]:
     """Look only around each @: the pattern takes quadratic time on long runs of letters and dots."""
-    at = -1
-    while (at := text.find("@", at + 1)) >= 0:
+    at = text.find("@")
+    while at >= 0:
         start = max(0, at - MAIL_BEFORE)
         for one in personal.emails(text[start : at + MAIL_AFTER]):
             yield moved(one, start)
+        at = text.find("@", at + MAIL_AFTER // 2)  # those between were seen with room for any usual domain
 
 
 def phones(text: str, personal: Recognisers) -> Iterator[Detection]:
     """A bare run of digits is a phone number only where the text speaks of one: else it is an order's."""
-    if not PHONE_DIGITS.search(text):
+    if not PHONE_DIGITS.search(text) or is_table(text):
         return
     spoken_of = PHONE_CONTEXT.search(text) is not None
     for one in personal.phones(text):
         if spoken_of or not text[one.start : one.end].isdigit():
             yield one
+
+
+def is_table(text: str) -> bool:
+    """Whether a piece is rather data than talk: there every row would be tried as a number of each country, for seconds."""
+    return len(text) > TABLE_LENGTH and sum(map(str.isdigit, text)) > TABLE_SHARE * len(text)
 
 
 @functools.lru_cache(maxsize=8)

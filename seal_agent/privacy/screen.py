@@ -39,6 +39,19 @@ def screened_turn(turn: Turn, settings: PrivacySettings, label: str) -> Turn:
     return turn if (content, name) == (turn.content, turn.name) else replace(turn, content=content, name=name)
 
 
+def screened_episode(episode: Episode, settings: PrivacySettings) -> Episode:
+    """The episode as it may be recorded: turns, outcome and the texts of its metadata. Ids and labels are the host's and stay."""
+    turns = screened_turns(episode.turns, settings)
+    outcome = None if episode.outcome is None else screened(episode.outcome, settings, "The outcome")
+    metadata = {
+        key: screened(value, settings, f"The metadata {key!r}") if isinstance(value, str) else value
+        for key, value in episode.metadata.items()
+    }
+    if (turns, outcome, metadata) == (episode.turns, episode.outcome, episode.metadata):
+        return episode
+    return replace(episode, turns=turns, outcome=outcome, metadata=metadata)
+
+
 def without(found: Iterable[Detection], text: str) -> str:
     """The text with a mark in each of the places, which must be sorted and apart."""
     pieces: list[str] = []
