@@ -120,7 +120,6 @@ class Episode:
         object.__setattr__(self, "redacted", kinds)
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction:
     """One interaction to be recorded, for `Scope.add_many`; the fields are the arguments of `Scope.add`."""
