@@ -26,6 +26,7 @@ from seal_agent.retrieval.search import check_k, check_query
 from seal_agent.retrieval.where import Conditions, to_where
 from seal_agent.sampling import Sampling, check_timeout
 from seal_agent.scope_adapters import ScopeAdapters
+from seal_agent.scope_items import ScopeItems
 from seal_agent.turns import Messages, check_content, to_turns
 from seal_agent.types import (
     Answer,
@@ -68,6 +69,11 @@ class Scope:
     def adapters(self) -> ScopeAdapters:
         """The adapters of this scope, and which of them is live."""
         return ScopeAdapters(self._parts, self._id)
+
+    @property
+    def items(self) -> ScopeItems:
+        """What the host's own code keeps here under namespaces and keys: never a fact, never trained on."""
+        return ScopeItems(self._parts, self._id)
 
     def __repr__(self) -> str:
         return f"Scope({self._id.key!r})"

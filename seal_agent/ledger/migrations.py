@@ -201,7 +201,24 @@ NIGHTS = (
         kind TEXT NOT NULL CHECK (kind <> ''), adapter TEXT, text TEXT NOT NULL)""",
 )
 
-MIGRATIONS: tuple[Sequence[str], ...] = (V1, API_KEYS, FINDING, NIGHTS)
+ITEMS = (
+    """CREATE TABLE items (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL, agent TEXT, "user" TEXT, scope_key TEXT NOT NULL,
+        namespace TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, texts TEXT NOT NULL,
+        created_at TEXT NOT NULL CHECK (length(created_at) = 32), updated_at TEXT NOT NULL CHECK (length(updated_at) = 32),
+        ttl_seconds REAL CHECK (ttl_seconds >= 0), expires_at TEXT CHECK (length(expires_at) = 32),
+        UNIQUE (scope_key, namespace, key),
+        CHECK ((ttl_seconds IS NULL) = (expires_at IS NULL)))""",
+    "CREATE INDEX items_by_expiry ON items (scope_key, expires_at) WHERE expires_at IS NOT NULL",
+    """CREATE TABLE item_vectors (
+        item INTEGER NOT NULL REFERENCES items (seq) ON DELETE CASCADE,
+        path TEXT NOT NULL, embedder TEXT NOT NULL CHECK (embedder <> ''),
+        vector BLOB NOT NULL CHECK (length(vector) > 0 AND length(vector) % 4 = 0),
+        PRIMARY KEY (item, path))""",
+)
+
+MIGRATIONS: tuple[Sequence[str], ...] = (V1, API_KEYS, FINDING, NIGHTS, ITEMS)
 """Step n brings a database from `user_version` n to n + 1."""
 
 

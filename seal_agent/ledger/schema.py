@@ -251,3 +251,27 @@ night_events = Table(
     Column("adapter", Text),
     Column("text", Text, nullable=False),
 )
+
+items = Table(
+    "items",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    *_scope_columns(),
+    Column("namespace", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("texts", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("updated_at", Text, nullable=False),
+    Column("ttl_seconds", Float),
+    Column("expires_at", Text),
+)
+
+item_vectors = Table(
+    "item_vectors",
+    metadata,
+    Column("item", Integer, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("embedder", Text, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+)
