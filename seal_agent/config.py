@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from seal_agent.errors import SettingsError
@@ -184,6 +184,29 @@ class WatchSettings(Section):
     max_error_share: Share = Field(0.1, description="Most of its requests that may fail; 1 never rolls back.")
 
 
+class ServerSettings(Section):
+    """The HTTP server: `server/`."""
+
+    host: str = Field("127.0.0.1", description="Address to bind. Beyond this machine only once there are API keys.")
+    port: int = Field(8848, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
+    allowed_hosts: tuple[str, ...] = Field((), description="Names that a Host header may hold beside those of the address; * is any.")
+    max_body_bytes: Count = Field(1_048_576, description="Largest body of a request, counted as it is received.")
+    max_bulk_bytes: Count = Field(8_388_608, description="The same for a batch of interactions.")
+    body_seconds: Positive = Field(30.0, description="Longest time that a body may take to arrive.")
+    requests_per_minute: int = Field(6000, ge=0, description="Most requests of one key in a minute; 0 limits nothing.")
+    max_requests: Count = Field(512, description="Requests served at a time; one more is told to come back.")
+    max_answers: Count = Field(256, description="Chats answered at a time, streams included; one more is told to come back.")
+    answer_seconds: Positive = Field(300.0, description="Longest time of one answer, waiting for the model included.")
+    inject_context: bool = Field(True, description="Put what is remembered into the prompt of a chat, unless the request says otherwise.")
+    record: bool = Field(True, description="Record a chat once it is answered, unless the request says otherwise.")
+    nights: bool = Field(True, description="Run the nights inside the server.")
+    upstream_url: str = Field("", description="Base URL (ending in /v1) of an OpenAI-compatible model to stand in front of; empty: our own.")
+    upstream_model: str = Field("", description="The upstream's model that `seal-agent` stands for.")
+    upstream_key: SecretStr = Field(SecretStr(""), description="The upstream's API key; better in SEAL_SERVER__UPSTREAM_KEY than in a file.")
+    upstream_seconds: Positive = Field(120.0, description="Longest silence of the upstream.")
+    upstream_max_bytes: Count = Field(16_777_216, description="Longest answer of the upstream.")
+
+
 class Settings(BaseSettings):
     """Everything, by section."""
 
@@ -198,6 +221,7 @@ class Settings(BaseSettings):
     nights: NightSettings = NightSettings()
     watch: WatchSettings = WatchSettings()
     privacy: PrivacySettings = PrivacySettings()
+    server: ServerSettings = ServerSettings()
 
     @classmethod
     def load(cls, toml: Path | None = None, **overrides: dict[str, Any]) -> "Settings":

@@ -150,6 +150,12 @@ class Memory:
         """When this brain learns by itself: `start()` and `stop()` in a long-running host, `run`, `next`, `history`, `pause`, `resume`."""
         return self._nights
 
+    def check_ready(self, *, model: bool = True) -> None:
+        """Raise what would fail the next request: `StoreError`, or `ModelNotFoundError` where `model` is needed. Loads nothing."""
+        self.keys.exist()
+        if model:
+            self._parts.locate("model")
+
     def doctor(self) -> list[Finding]:
         """Check the machine, the brain and what it stands on; downloads nothing and loads no model."""
         return [*doctor.examine_machine(self.folder), *doctor.examine_brain(self._parts)]
