@@ -200,9 +200,13 @@ class ServerSettings(Section):
     inject_context: bool = Field(True, description="Put what is remembered into the prompt of a chat, unless the request says otherwise.")
     record: bool = Field(True, description="Record a chat once it is answered, unless the request says otherwise.")
     nights: bool = Field(True, description="Run the nights inside the server.")
-    upstream_url: str = Field("", description="Base URL (ending in /v1) of an OpenAI-compatible model to stand in front of; empty: our own.")
+    upstream_url: str = Field(
+        "", description="Base URL (ending in /v1) of an OpenAI-compatible model to stand in front of; empty: our own."
+    )
     upstream_model: str = Field("", description="The upstream's model that `seal-agent` stands for.")
-    upstream_key: SecretStr = Field(SecretStr(""), description="The upstream's API key; better in SEAL_SERVER__UPSTREAM_KEY than in a file.")
+    upstream_key: SecretStr = Field(
+        SecretStr(""), description="The upstream's API key; better in SEAL_SERVER__UPSTREAM_KEY than in a file."
+    )
     upstream_seconds: Positive = Field(120.0, description="Longest silence of the upstream.")
     upstream_max_bytes: Count = Field(16_777_216, description="Longest answer of the upstream.")
 

@@ -34,11 +34,11 @@ class ScopeAdapters:
         with self._parts.ledger.read() as connection:
             return list_adapters(connection, self._scope)
 
-    def answerable(self) -> list[Adapter]:
+    def answerable(self) -> tuple[Adapter, ...]:
         """Return what can be asked for by name here: this scope's adapters and the shared ones, those that the gate promoted once."""
         with self._parts.ledger.read() as connection:
             visible = [adapter for scope in (self._scope, *self._scope.ancestors) for adapter in list_adapters(connection, scope)]
-        return [adapter for adapter in visible if adapter.state == "promoted"]
+        return tuple(adapter for adapter in visible if adapter.state == "promoted")
 
     def get(self, name: str) -> Adapter:
         """Return one of this scope's adapters; raise `UnknownRecordError`."""

@@ -75,13 +75,13 @@ class Boundary:
         try:
             with self._places.hold():
                 await self._answered(scope, receive, answer)
-        except Refusal as refusal:
-            await answer.refuse(refusal, scope, receive)
+        except Refusal as refused:
+            await answer.refuse(refused, scope, receive)
         except Exception as error:  # the last boundary: logged with its trace, and the client gets no word of it
             logger.error("request %s failed: %s", answer.request_id, type(error).__name__, exc_info=scrubbed(error))
             message = f"Something went wrong here; the server's log has it under {answer.request_id}."
-            refusal = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, message, code="internal_error")
-            await answer.refuse(refusal, scope, receive)
+            failure = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, message, code="internal_error")
+            await answer.refuse(failure, scope, receive)
         finally:
             self._tell(scope, answer, time.perf_counter() - started)
 
@@ -134,10 +134,9 @@ class Answering:
         await self._send(message)
 
     async def refuse(self, refusal: Refusal, scope: Scope, receive: Receive) -> None:
-        """Answer with the refusal, unless an answer has begun: then there is nothing left to say but that it ends."""
+        """Answer with the refusal, unless an answer has begun: then it breaks off."""
         if self.status:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-            return
+            return  # the server closes a connection whose answer was not ended, and the client sees that it is not whole
         response = refusal.response()
         response.headers["connection"] = "close"  # what is left of the request is not read
         await response(scope, receive, self)
@@ -232,6 +231,6 @@ async def receive_body(receive: Receive, limit: int, seconds: float) -> bytes:
         raise Refusal(HTTPStatus.REQUEST_TIMEOUT, f"The body took over {seconds:g} seconds.", code="body_too_slow") from None
 
 
-def scrubbed(error: BaseException) -> tuple[type[BaseException], BaseException, object]:
-    """The trace of an error without its words, which may quote what was remembered."""
-    return (RuntimeError, RuntimeError(f"{type(error).__name__}, its message left out"), error.__traceback__)
+def scrubbed(error: Exception) -> Exception:
+    """The error's trace without its words, which may quote what was remembered."""
+    return RuntimeError(f"{type(error).__name__}, its message left out").with_traceback(error.__traceback__)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -49,7 +49,9 @@ class Wishes:
         seal_session: Annotated[
             str | None, Header(alias="Seal-Session", max_length=512, description="Id of the conversation that is recorded.")
         ] = None,
-        seal_context: Annotated[str | None, Header(alias="Seal-Context", description="on or off: what is remembered in the prompt.")] = None,
+        seal_context: Annotated[
+            str | None, Header(alias="Seal-Context", description="on or off: what is remembered in the prompt.")
+        ] = None,
         seal_record: Annotated[str | None, Header(alias="Seal-Record", description="on or off: record the exchange.")] = None,
     ) -> None:
         self.session = seal_session
@@ -145,7 +147,7 @@ async def gone(request: Request) -> None:
         pass
 
 
-async def pieces(service: Service, stream: AnswerStream) -> AsyncIterator[str | None]:
+async def pieces(service: Service, stream: AnswerStream) -> AsyncGenerator[str | None]:
     """Yield the pieces as they come, and None whenever there was none for a while. Closed or cancelled, it stops the model."""
     loop = asyncio.get_running_loop()
     try:
@@ -176,9 +178,7 @@ class EventStream(StreamingResponse):
             self._on_end()
 
 
-async def events(
-    service: Service, stream: AnswerStream, chunks: Chunks, recorder: Recorder
-) -> AsyncIterator[bytes]:
+async def events(service: Service, stream: AnswerStream, chunks: Chunks, recorder: Recorder) -> AsyncIterator[bytes]:
     """Write the answer as server-sent events. An error on the way is the last event, in OpenAI's form."""
     said: list[str] = []
     started = time.perf_counter()

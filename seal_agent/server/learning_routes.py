@@ -1,4 +1,6 @@
-"""`/v1/memory/consolidate`, `nights` and `adapters`: when a scope learns, by hand and by itself, and what is live. Changes are for operators.
+"""`/v1/memory/consolidate`, `nights` and `adapters`: when a scope learns, by hand and by itself, and what is live.
+
+Whoever may read may look; changes are for operators.
 """
 
 from datetime import datetime

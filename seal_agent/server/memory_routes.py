@@ -156,5 +156,3 @@ async def facts(
 async def remember(given: FactGiven, scope: AgentScope) -> Json:
     """True from now on. One that is told already is answered as it is."""
     return Json(await scope.aremember(given.text, given.kind), 201)
-
-

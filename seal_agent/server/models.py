@@ -39,7 +39,9 @@ def adapter_of(scope: Scope, model: str) -> tuple[str | None, bool]:
 
 
 def no_such_model(model: str) -> Refusal:
-    return Refusal(404, f"The model {model[:80]!r} does not exist or is not yours; GET /v1/models lists yours.", code="model_not_found", param="model")
+    return Refusal(
+        404, f"The model {model[:80]!r} does not exist or is not yours; GET /v1/models lists yours.", code="model_not_found", param="model"
+    )
 
 
 def listed(scope: Scope, base: str) -> list[dict[str, object]]:

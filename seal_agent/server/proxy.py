@@ -1,7 +1,7 @@
 """Memory in front of somebody else's model: the text half of the brain, for any OpenAI-compatible upstream.
 
-What is remembered goes ahead of the user's last message, fenced, as for our own model; everything else of the request passes as it is, tools
-included. The exchange is recorded once it is answered. The weights' half is not there: an upstream's weights are not ours to train.
+What is remembered goes ahead of the user's last message, fenced, as for our own model; everything else of the request passes as it is,
+tools included. The exchange is recorded once it is answered. The weights' half is not there: an upstream's weights are not ours to train.
 """
 
 import contextlib
@@ -97,7 +97,9 @@ def said_in(answer: Body) -> str:
     return content if isinstance(content, str) else ""
 
 
-async def events(service: Service, lines: AsyncIterator[str], recorder: Recorder, opened: contextlib.AsyncExitStack) -> AsyncIterator[bytes]:
+async def events(
+    service: Service, lines: AsyncIterator[str], recorder: Recorder, opened: contextlib.AsyncExitStack
+) -> AsyncIterator[bytes]:
     """Pass the upstream's events on as they come, and record what they said."""
     from seal_agent.server.chat import in_pool
 

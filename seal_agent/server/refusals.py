@@ -5,6 +5,7 @@
 Deliberately says no more than the caller may know: what is a fault of ours goes to the log under the request's id.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -67,7 +68,7 @@ def bad_request(message: str, *, code: str = "invalid_request", param: str | Non
 
 def too_many(message: str, seconds: float = RETRY_SECONDS) -> Refusal:
     """Say when to come back; whole seconds, as the header asks."""
-    wait = max(1, round(seconds + 0.5))
+    wait = max(1, math.ceil(seconds))
     return Refusal(HTTPStatus.TOO_MANY_REQUESTS, message, code="rate_limit_exceeded", headers={"retry-after": str(wait)})
 
 
