@@ -15,6 +15,11 @@ STATES: dict[bool | None, FactState] = {True: "learned", False: "not_learned", N
 """By what the adapter made of the fact; None where it was not trained on it."""
 
 
+def promotion_reason(cycle_id: str) -> str:
+    """The reason of a change that a cycle made: by it a promotion is told from what people do by hand."""
+    return f"promoted by {cycle_id}"
+
+
 def switch(conn: Connection, scope: ScopeId, name: str | None, at: datetime, reason: str) -> None:
     """Point `scope` at an adapter of its own, None for the base; raise what `set_live` raises.
 

@@ -4,23 +4,34 @@ This file is the table of contents; each step has a home of its own. It knows pr
 large model on a GPU unchanged. A cycle reads a snapshot, and promotes in one transaction or not at all.
 """
 
-import itertools
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from seal_agent.consolidation.backends import Backends
-from seal_agent.consolidation.examining import examine
-from seal_agent.consolidation.inner_loop import anchor_count
+from seal_agent.consolidation.checkpoint import Checkpoint
+from seal_agent.consolidation.examining import Verdict, examine, weights_of
 from seal_agent.consolidation.leasing import leased
+from seal_agent.consolidation.planning import plan
 from seal_agent.consolidation.preparing import Lesson, draw, prepare
+from seal_agent.consolidation.resuming import Work, unfinished
 from seal_agent.consolidation.run import Run, running, stage
-from seal_agent.consolidation.selection import is_due, select, told_after
-from seal_agent.consolidation.settling import begin, record_only, register, settle
-from seal_agent.errors import TrainingError
+from seal_agent.consolidation.selection import is_due, is_too_little, select, told_after
+from seal_agent.consolidation.settling import begin, record_only, settle, settle_untaught, skip, verdict_known
+from seal_agent.consolidation.snapshot import snapshot_of
 from seal_agent.ledger.leases import Lease
-from seal_agent.types import CyclePlan, CycleReport, Example, ProgressCallback, ScopeId, TrainingResult, silent
+from seal_agent.types import CycleReport, ProgressCallback, ScopeId, TrainingResult
+
+__all__ = ["Terms", "consolidate", "plan"]
+
+LESSON = TypeAdapter(Lesson)
+TRAINING = TypeAdapter(TrainingResult)
+VERDICT = TypeAdapter(Verdict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,76 +51,57 @@ def consolidate(
     clock: Callable[[], datetime],
     terms: Terms = Terms(),  # frozen
 ) -> CycleReport:
-    """Run one cycle; its report is in the ledger too.
+    """Run one cycle, or finish the one that was interrupted; its report is in the ledger too.
 
-    Raise `CycleRunningError` when one of this scope is under way, `CycleInterruptedError`, or what a step raised, after closing the cycle.
+    Raise `CycleRunningError` when one of this scope is under way, `CycleInterruptedError` when it was stopped (the next call goes on from
+    there), or what a step raised, after closing the cycle.
     """
     with leased(backends, scope, clock, terms.lease) as held:
         run = Run(scope=scope, backends=backends, progress=progress, should_stop=should_stop, clock=clock, lease=held.lease, lost=held.lost)
-        return learn(run, terms)
+        work = unfinished(run) or choose(run, terms)
+        return work if isinstance(work, CycleReport) else learn(work)
 
 
-def learn(run: Run, terms: Terms) -> CycleReport:
-    backends, scope = run.backends, run.scope
+def choose(run: Run, terms: Terms) -> Work | CycleReport:
+    """Begin a cycle on what there is to learn now, or record that there is nothing."""
     with stage(run, "select"):
-        selection = select(backends, scope)
+        selection = select(run.backends, run.scope)
     with stage(run, "facts"):
         drafts = draw(run, selection)
         told = told_after(selection, drafts)
-    if not is_due(scope, selection, told):
+    if not is_due(run.scope, selection, told):
         return record_only(run, selection, drafts)
-    begin(run, selection, drafts)
+    if is_too_little(run.scope, selection, told, terms.min_new_facts):
+        return skip(run, f"fewer than {terms.min_new_facts} new facts (nights.min_new_facts); they wait")
+    snapshot = snapshot_of(run.backends, [fact for fact, _ in told], selection.live)
+    reason = verdict_known(run, snapshot)
+    if reason is not None:
+        return record_only(run, selection, drafts, reason)
+    begin(run, selection, drafts, snapshot)
+    return Work(run=run, told=told, live=selection.live)
+
+
+def learn(work: Work) -> CycleReport:
+    """Work through the steps that this cycle has not finished yet."""
+    run = work.run
     with running(run) as staged:
+        done = Checkpoint(run)
         with stage(run, "self-edits"):
-            lesson = prepare(run, told)
+            lesson = done.kept("self-edits", LESSON, lambda: prepare(run, work.told))
+        if not lesson.taught:
+            return settle_untaught(run, lesson, work.live)
         with stage(run, "train"):
-            training = train(run, lesson, staged.folder)
+            training = done.kept("train", TRAINING, lambda: train(run, lesson, staged.folder), partial(weights_of, run))
         with stage(run, "evaluate"):
-            verdict = examine(run, lesson, staged, selection.live)
+            verdict = done.kept("evaluate", VERDICT, lambda: examine(run, lesson, staged, work.live), partial(weights_of, run))
         with stage(run, "settle"):
-            adapter = register(run, lesson, verdict, training, selection.live)
-            return settle(run, lesson, verdict, training, adapter)
+            return settle(run, lesson, verdict, training, work.live)
 
 
 def train(run: Run, lesson: Lesson, out: Path) -> TrainingResult:
     """Train one candidate from the frozen base on everything that holds."""
-    if not lesson.taught:
-        raise TrainingError(f"No fact of {run.scope.key!r} has enough sound study material; see self_edit.min_documents_per_fact.")
-    return run.backends.trainer.train(
+    shutil.rmtree(out, ignore_errors=True)  # of a process that died while it wrote
+    result = run.backends.trainer.train(
         lesson.examples, probes=lesson.probes, out=out, seed=run.seed, progress=run.progress, should_stop=run.should_stop
     )
-
-
-def plan(backends: Backends, scope: ScopeId, *, clock: Callable[[], datetime]) -> CyclePlan:
-    """Say what a cycle would do now, and for about how long. Writes nothing, and the model writes nothing."""
-    run = Run(scope=scope, backends=without_model(backends), progress=silent, should_stop=lambda: False, clock=clock)
-    selection = select(backends, scope)
-    drafts = draw(run, selection)
-    told = told_after(selection, drafts)
-    due = is_due(scope, selection, told)
-    examples = with_stand_ins(prepare(run, told).examples, backends.settings.training.anchor_share) if due else []
-    tokens, seconds = backends.trainer.estimate(examples) if examples else (0, 0.0)
-    new = [fact for fact, _ in told if fact.state in ("active", "queued")]
-    return CyclePlan(
-        scope=scope,
-        new_facts=tuple(new),
-        replayed_facts=tuple(fact for fact, _ in told if fact not in new),
-        superseded=tuple(old for draft in drafts for old in draft.supersedes),
-        episodes=len(selection.episodes),
-        estimated_tokens=tokens,
-        estimated_seconds=seconds,
-        reason=f"{len(new)} facts are new" if new else "what holds has changed" if due else "nothing new to learn",
-    )
-
-
-def without_model(backends: Backends) -> Backends:
-    """The backends of a dry run: nothing is asked of the model, so the floor stands for all material and no anchors are made."""
-    settings = backends.settings
-    self_edit = settings.self_edit.model_copy(update={"questions_per_fact": 0})
-    training = settings.training.model_copy(update={"anchor_share": 0.0})
-    return replace(backends, settings=settings.model_copy(update={"self_edit": self_edit, "training": training}))
-
-
-def with_stand_ins(examples: Sequence[Example], anchor_share: float) -> list[Example]:
-    """Count lessons for the anchors, which are about as long."""
-    return [*examples, *itertools.islice(itertools.cycle(examples), anchor_count(len(examples), anchor_share))]
+    return replace(result, path=Path(out.name))

@@ -5,14 +5,16 @@ makes the evaluation invalid, because an error is never a score.
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from seal_agent.chat import question_prompt
 from seal_agent.consolidation.bundled import general_questions, general_texts
+from seal_agent.consolidation.kept import kept_json
 from seal_agent.errors import GradingError, TrainingError
 from seal_agent.protocols import Grader, Model
 from seal_agent.types import Graded, Question, Sheet, Turn
@@ -22,6 +24,22 @@ MAX_GENERAL_TOKENS = 16
 
 MAX_LOSS = 700.0
 """Nats per token of a model that broke: about the most whose exponential is a float. No gate lets it through."""
+BROKEN = math.exp(MAX_LOSS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class General:
+    """What the base says to the general questions, and how well it predicts the general texts."""
+
+    replies: list[str]
+    perplexity: float
+
+
+GENERAL = TypeAdapter(General)
+
+
+def is_whole(kept: General) -> bool:
+    return len(kept.replies) == len(general_questions()) and 1.0 <= kept.perplexity < BROKEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,26 +81,25 @@ class Examiner:
 
     def general(self, adapter: str | None) -> tuple[tuple[Graded, ...], float]:
         """General questions and perplexity on general prose; the base's are measured once and kept."""
-        kept = self.cache / f"general-{self._fingerprint()}.json"
         questions = general_questions()
-        if adapter is None and kept.exists():
-            row = json.loads(kept.read_text(encoding="utf-8"))
-            return tuple(self.graded(questions, row["replies"])), float(row["perplexity"])
-        graded = self.ask(adapter, questions, MAX_GENERAL_TOKENS)
-        perplexity = self.perplexity(adapter)
-        if adapter is None:
-            self.cache.mkdir(parents=True, exist_ok=True)
-            draft = kept.with_suffix(".tmp")
-            draft.write_text(json.dumps({"replies": [g.reply for g in graded], "perplexity": perplexity}), encoding="utf-8")
-            draft.replace(kept)
-        return tuple(graded), perplexity
+        if adapter is not None:
+            return tuple(self.ask(adapter, questions, MAX_GENERAL_TOKENS)), self.perplexity(adapter)
+        kept = kept_json(self.cache / f"general-{self._fingerprint()}.json", GENERAL, self._ask_base, is_whole)
+        return tuple(self.graded(questions, kept.replies)), kept.perplexity
+
+    def _ask_base(self) -> "General":
+        replies = self.model.generate([self.prompt(q.text) for q in general_questions()], max_tokens=MAX_GENERAL_TOKENS)
+        perplexity = self.perplexity(None)
+        if perplexity >= BROKEN:
+            raise TrainingError(f"The base model {self.model.id!r} can't predict plain prose: its weights or its precision are broken.")
+        return General(replies=[reply.text for reply in replies], perplexity=perplexity)
 
     def perplexity(self, adapter: str | None) -> float:
-        """Per token, over the bundled general texts."""
+        """Per token, over the bundled general texts; `BROKEN` where the predictions are not numbers."""
         scores = self.model.score([((), text) for text in general_texts()], adapter=adapter)
         tokens = sum(len(score) for score in scores)
         loss = -sum(sum(score) for score in scores) / tokens
-        return math.exp(min(loss, MAX_LOSS))
+        return math.exp(min(loss, MAX_LOSS)) if math.isfinite(loss) else BROKEN
 
     def _fingerprint(self) -> str:
         """Same model, same system prompt, same questions, same figures."""
@@ -93,7 +110,13 @@ class Examiner:
 def with_probabilities(examiner: Examiner, adapter: str | None, graded: Sequence[Graded]) -> tuple[Graded, ...]:
     """Add to each the mean log-probability per token of its first accepted answer."""
     scores = examiner.model.score([(examiner.prompt(g.question.text), target(g.question)) for g in graded], adapter=adapter)
-    return tuple(replace(g, logprob=sum(score) / len(score)) for g, score in zip(graded, scores, strict=True))
+    return tuple(replace(g, logprob=mean_or_none(score)) for g, score in zip(graded, scores, strict=True))
+
+
+def mean_or_none(score: Sequence[float]) -> float | None:
+    """None where there is nothing to tell, or what a model that broke says is no number."""
+    mean = sum(score) / len(score) if score else math.nan
+    return mean if math.isfinite(mean) else None
 
 
 def target(question: Question) -> str:

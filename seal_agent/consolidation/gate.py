@@ -6,6 +6,9 @@ from seal_agent.types import Check, Decision, Evaluation
 ROUNDING = 1e-9
 """3 of 60 questions are exactly the 5 points that are allowed, 3 of 10 less 1 of 10 exactly 20 points; floats say otherwise."""
 
+ABSURD = 1e6
+"""A factor on perplexity from which on the figure says nothing more."""
+
 
 def decide(evaluation: Evaluation, settings: GateSettings) -> Decision:
     """Promote only when every check passes. Nothing asked is a failed check, never a passed one."""
@@ -41,9 +44,8 @@ def perplexity(evaluation: Evaluation, settings: GateSettings) -> Check:
     ratio = evaluation.perplexity_ratio
     # Written so that a NaN fails.
     passed = ratio <= settings.max_perplexity_ratio
-    return Check(
-        name="perplexity", passed=passed, text=f"perplexity on general text x{ratio:.3f} (at most x{settings.max_perplexity_ratio:.2f})"
-    )
+    told = f"x{ratio:.3f}" if ratio < ABSURD else "beyond measure: the candidate's predictions are broken"
+    return Check(name="perplexity", passed=passed, text=f"perplexity on general text {told} (at most x{settings.max_perplexity_ratio:.2f})")
 
 
 def retention(evaluation: Evaluation, settings: GateSettings) -> Check:

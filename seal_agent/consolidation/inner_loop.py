@@ -1,18 +1,21 @@
 """The mix that one candidate is trained on: study material of all facts, and anchors that hold the rest of the model where it is."""
 
 import hashlib
-import json
 import math
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.bundled import anchor_prompts, anchor_texts
 from seal_agent.consolidation.evaluation import Examiner
+from seal_agent.consolidation.kept import kept_json
 from seal_agent.protocols import Model
 from seal_agent.types import Example, Question, SelfEdit
 
+TEXTS = TypeAdapter(list[str])
 WHOLE = 2
 """One item in so many teaches its whole answer; the others only its beginning, which decides the fact that is meant."""
 BEGINNING = 8
@@ -67,12 +70,9 @@ def own_answers(model: Model, examiner: Examiner) -> list[str]:
     """The base model's greedy answers to the anchor prompts; they never change, so they are kept in the brain's cache."""
     content = "\n".join([model.id, str(examiner.system_prompt), *anchor_prompts()])
     kept = Path(examiner.cache) / f"anchors-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
-    if kept.exists():
-        return list(json.loads(kept.read_text(encoding="utf-8")))
-    replies = model.generate([examiner.prompt(prompt) for prompt in anchor_prompts()], max_tokens=ANCHOR_TOKENS)
-    texts = [reply.text for reply in replies]
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    draft = kept.with_suffix(".tmp")
-    draft.write_text(json.dumps(texts), encoding="utf-8")
-    draft.replace(kept)
-    return texts
+
+    def ask() -> list[str]:
+        replies = model.generate([examiner.prompt(prompt) for prompt in anchor_prompts()], max_tokens=ANCHOR_TOKENS)
+        return [reply.text for reply in replies]
+
+    return kept_json(kept, TEXTS, ask, lambda texts: len(texts) == len(anchor_prompts()))

@@ -1,4 +1,4 @@
-"""What the steps of one running cycle share, and what happens when one of them fails: the stage is removed, the cycle is closed."""
+"""What the steps of one running cycle share, and what happens when one of them fails or is stopped."""
 
 import logging
 import shutil
@@ -13,10 +13,10 @@ from threading import Event
 
 from sqlalchemy import Connection
 
-from seal_agent.adapters.artefact import adapter_name, new_stage, remove
+from seal_agent.adapters.artefact import adapter_name, remove
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.evaluation import Examiner
-from seal_agent.errors import CycleInterruptedError, LeaseLostError
+from seal_agent.errors import CycleInterruptedError, LeaseLostError, StoreError
 from seal_agent.ledger import adapters, cycles, facts, leases
 from seal_agent.ledger.leases import Lease
 from seal_agent.types import FactState, Progress, ProgressCallback, ScopeId
@@ -24,6 +24,7 @@ from seal_agent.types import FactState, Progress, ProgressCallback, ScopeId
 logger = logging.getLogger(__name__)
 
 QUEUED: frozenset[FactState] = frozenset({"queued"})
+CANDIDATE = "candidate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,11 @@ class Run:
     @property
     def adapters(self) -> Path:
         return self.backends.folder / "adapters"
+
+    @property
+    def workplace(self) -> Path:
+        """Where this cycle keeps what it has made so far; gone when it ends."""
+        return self.backends.folder / "cycles" / self.id
 
     @property
     def seed(self) -> int:
@@ -83,7 +89,6 @@ class Staged:
 
     folder: Path
     loaded: list[str] = field(default_factory=list)
-    copies: list[Path] = field(default_factory=list)
 
 
 @contextmanager
@@ -97,35 +102,50 @@ def stage(run: Run, name: str) -> Iterator[None]:
 
 @contextmanager
 def running(run: Run) -> Iterator[Staged]:
-    """Clean up after the candidate, however the cycle ends; a cycle that did not settle is closed as failed, its facts wait again."""
-    staged = Staged(folder=new_stage(run.adapters))
+    """Clean up after the candidate, however the cycle ends.
+
+    One that failed is closed, its facts wait again; one that was stopped keeps its checkpoint and goes on next time; one that was taken
+    over is left to whoever has it now.
+    """
+    run.workplace.mkdir(mode=0o700, parents=True, exist_ok=True)
+    staged = Staged(folder=run.workplace / CANDIDATE)
     try:
         yield staged
-    except BaseException as error:  # Ctrl-C too: nothing may stay half done
-        close_failed(run, error)
+        shutil.rmtree(run.workplace, ignore_errors=True)
+    except LeaseLostError:
+        raise
+    except (CycleInterruptedError, KeyboardInterrupt, SystemExit):
+        logger.info("cycle %s of %s was stopped; it goes on where it stopped", run.id, run.scope.key)
+        raise
+    except BaseException as error:  # whatever it is: nothing may stay half done; it is raised again
+        close_failed(run, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         raise
     finally:
         for name in staged.loaded:
             run.backends.model.unload_adapter(name)
-        for folder in (staged.folder, *staged.copies):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
-def close_failed(run: Run, error: BaseException) -> None:
-    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    logger.warning("cycle %s of %s failed: %s", run.id, run.scope.key, type(error).__name__)
-    with run.write() as conn:
-        if any(row.id == run.id and row.state == "running" for row in cycles.list_cycles(conn, run.scope)):
-            cycles.end_cycle(conn, run.id, "failed", reason, "{}", run.clock())
-        for fact in facts.list_facts(conn, run.scope, states=QUEUED):
-            facts.set_fact_state(conn, fact.id, "active")
-    remove_unregistered(run)
+def close_failed(run: Run, reason: str) -> None:
+    """Close a cycle that can't go on. Where even that can't be written, on a full disk, the next cycle does it."""
+    logger.warning("cycle %s of %s failed: %s", run.id, run.scope.key, reason.partition(":")[0])
+    try:
+        with run.write() as conn:
+            if any(row.id == run.id for row in cycles.running_cycles(conn)):
+                cycles.end_cycle(conn, run.id, "failed", reason, "{}", run.clock())
+            for fact in facts.list_facts(conn, run.scope, states=QUEUED):
+                facts.set_fact_state(conn, fact.id, "active")
+            remove_unregistered(conn, run)
+    except (StoreError, LeaseLostError) as error:
+        logger.warning("the end of cycle %s could not be recorded: %s", run.id, error)
+    shutil.rmtree(run.workplace, ignore_errors=True)
 
 
-def remove_unregistered(run: Run) -> None:
-    """Delete adapters of this scope that a cycle published and then did not settle: nobody will ever load them."""
-    with run.backends.ledger.read() as conn:
-        registered = {adapter.name for adapter in adapters.list_adapters(conn, run.scope)}
+def remove_unregistered(conn: Connection, run: Run) -> None:
+    """Delete adapters of this scope that a cycle published and then did not settle: nobody will ever load them.
+
+    Inside a transaction, so that whoever was replaced while it slept deletes nothing of its successor's.
+    """
+    registered = {adapter.name for adapter in adapters.list_adapters(conn, run.scope)}
     names = adapter_name(run.scope, 1, "0" * 64).rsplit("-", 2)[0]
     for folder in sorted(run.adapters.glob(f"{names}-v*")):
         if folder.name not in registered:

@@ -73,15 +73,33 @@ def told_after(selection: Selection, drafts: Sequence[Draft]) -> list[tuple[Fact
 
 
 def is_due(scope: ScopeId, selection: Selection, told: Sequence[tuple[Fact, Vectors]]) -> bool:
-    """Whether there is a fact that no cycle has tried yet, or the live adapter still tells one that no longer holds.
+    """Whether there is a fact that no cycle has tried yet, or the live adapter still tells one that no longer holds."""
+    return bool(untried(scope, selection, told)) or must_unlearn(selection, told)
 
-    A fact that was tried and not learned is not a reason by itself: the same material and seed give the same result. The state of a
-    shared fact tells what its own scope's adapter knows, so there the last cycle's report is asked.
+
+def untried(scope: ScopeId, selection: Selection, told: Sequence[tuple[Fact, Vectors]]) -> list[Fact]:
+    """The facts that are new to this scope's adapter.
+
+    A fact that was tried and not learned is not new: the same material and seed give the same result. The state of a shared fact tells
+    what its own scope's adapter knows, so there the last cycle's report is asked; and shared facts alone are no reason for an adapter of
+    one's own, since the nearest scope's answers.
     """
-    holds = {fact.id for fact, _ in told}
     taught = set(selection.live.fact_ids) if selection.live else set()
-    untaught = [fact for fact, _ in told if fact.state in ("active", "queued") and fact.id not in taught]
-    return any(fact.scope == scope or fact.id not in selection.tried for fact in untaught) or bool(taught - holds)
+    own = [fact for fact, _ in told if fact.scope == scope and fact.state in ("active", "queued") and fact.id not in taught]
+    if selection.live is None and not any(fact.scope == scope for fact, _ in told):
+        return []
+    shared = [fact for fact, _ in told if fact.scope != scope and fact.id not in taught and fact.id not in selection.tried]
+    return [*own, *shared]
+
+
+def must_unlearn(selection: Selection, told: Sequence[tuple[Fact, Vectors]]) -> bool:
+    """Whether the live adapter tells something that no longer holds."""
+    return selection.live is not None and not {fact.id for fact, _ in told}.issuperset(selection.live.fact_ids)
+
+
+def is_too_little(scope: ScopeId, selection: Selection, told: Sequence[tuple[Fact, Vectors]], least: int) -> bool:
+    """Whether the news is not worth a night yet; what must be unlearnt always is."""
+    return len(untried(scope, selection, told)) < least and not must_unlearn(selection, told)
 
 
 def has_work(conn: Connection, scope: ScopeId) -> bool:

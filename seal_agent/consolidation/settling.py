@@ -1,35 +1,48 @@
 """What a cycle writes to the ledger: its beginning, the candidate as an adapter, and its end, each in one transaction."""
 
+import logging
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
 from seal_agent import __version__
-from seal_agent.adapters.artefact import EvaluationFigures, Manifest, TrainingFigures, adapter_name, publish, weights_sha256
-from seal_agent.adapters.switch import switch
+from seal_agent.adapters.artefact import (
+    EvaluationFigures,
+    Manifest,
+    TrainingFigures,
+    adapter_name,
+    new_stage,
+    publish,
+    verify,
+    weights_sha256,
+)
+from seal_agent.adapters.switch import promotion_reason, switch
 from seal_agent.consolidation.examining import Verdict
 from seal_agent.consolidation.facts import Draft
 from seal_agent.consolidation.outcomes import outcomes_of
 from seal_agent.consolidation.preparing import Lesson
 from seal_agent.consolidation.run import QUEUED, Run, remove_unregistered
 from seal_agent.consolidation.selection import Selection
-from seal_agent.errors import TrainingError
+from seal_agent.consolidation.snapshot import Snapshot
+from seal_agent.errors import IntegrityError, TrainingError
 from seal_agent.ledger import adapters, cycles, episodes, facts
 from seal_agent.ledger.encoding import hash_text
 from seal_agent.types import Adapter, CycleReport, CycleState, FactOutcome, FactState, TrainingResult
+
+logger = logging.getLogger(__name__)
 
 ACTIVE: frozenset[FactState] = frozenset({"active"})
 
 _report = TypeAdapter(CycleReport)
 
 
-def record_only(run: Run, selection: Selection, drafts: Sequence[Draft]) -> CycleReport:
+def record_only(run: Run, selection: Selection, drafts: Sequence[Draft], reason: str = "nothing new to learn") -> CycleReport:
     """Nothing to train: the episodes count as read, and the cycle as skipped."""
-    report = CycleReport(
-        cycle_id=run.id, scope=run.scope, state="skipped", reason="nothing new to learn", seconds=run.seconds, seed=run.seed
-    )
+    report = skipped(run, reason)
     with run.write() as conn:
         at = run.clock()
         cycles.start_cycle(conn, run.id, run.scope, run.seed, at)
@@ -38,11 +51,53 @@ def record_only(run: Run, selection: Selection, drafts: Sequence[Draft]) -> Cycl
     return report
 
 
-def begin(run: Run, selection: Selection, drafts: Sequence[Draft]) -> None:
-    """Record the drawn facts, mark their episodes as read, and queue everything that holds."""
+def skip(run: Run, reason: str) -> CycleReport:
+    """Nothing to do tonight: everything waits as it is."""
+    report = skipped(run, reason)
     with run.write() as conn:
         at = run.clock()
         cycles.start_cycle(conn, run.id, run.scope, run.seed, at)
+        close(conn, report, at)
+    return report
+
+
+def skipped(run: Run, reason: str) -> CycleReport:
+    return CycleReport(cycle_id=run.id, scope=run.scope, state="skipped", reason=reason, seconds=dict(run.seconds), seed=run.seed)
+
+
+def verdict_known(run: Run, snapshot: Snapshot) -> str | None:
+    """Why training on this would change nothing, or None: an earlier cycle did it, on the same facts, with the same result."""
+    with run.backends.ledger.read() as conn:
+        before = cycles.judged_before(conn, run.scope, snapshot.text)
+        made = [adapter for adapter in adapters.list_adapters(conn, run.scope) if before and adapter.cycle_id == before.id]
+    if before is None:
+        return None
+    if before.state == "promoted":
+        return promoted_before(run, made[0]) if made else None
+    if before.state == "skipped":
+        return before.reason
+    return f"nothing has changed since cycle {before.id} was rejected: {before.reason}"
+
+
+def promoted_before(run: Run, adapter: Adapter) -> str | None:
+    """What to say of an adapter that was taken back since: training would make it anew, byte for byte."""
+    if adapter.state == "quarantined":
+        return f"nothing has changed since {adapter.name} was trained, which is quarantined"
+    try:
+        verify(run.backends.folder / adapter.path, run.backends.base_sha256)
+    except IntegrityError:
+        return None  # its files are lost: made anew they can serve again
+    return (
+        f"nothing has changed since {adapter.name} was trained, which was taken back; seal-agent adapters promote makes it live again, "
+        "and whatever is learnt next gets a chance of its own"
+    )
+
+
+def begin(run: Run, selection: Selection, drafts: Sequence[Draft], snapshot: Snapshot) -> None:
+    """Record the drawn facts, mark their episodes as read, queue everything that holds, and what the cycle works on."""
+    with run.write() as conn:
+        at = run.clock()
+        cycles.start_cycle(conn, run.id, run.scope, run.seed, at, snapshot.text)
         record(conn, run, selection, drafts, at)
         for fact in facts.list_facts(conn, run.scope, states=ACTIVE):
             facts.set_fact_state(conn, fact.id, "queued")
@@ -56,15 +111,30 @@ def record(conn: Connection, run: Run, selection: Selection, drafts: Sequence[Dr
     episodes.mark_extracted(conn, [episode.id for episode in selection.episodes], at)
 
 
-def register(run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResult, live: Adapter | None) -> Adapter:
-    """Publish the candidate's files under the next version's name; the ledger learns of it when the cycle settles."""
-    remove_unregistered(run)  # of a process that was killed between publishing and settling: its name would be this one's
-    with run.backends.ledger.read() as conn:
-        version = adapters.next_version(conn, run.scope)
-    sha256 = weights_sha256(verdict.folder)
+def register(
+    conn: Connection, run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResult, live: Adapter | None
+) -> Adapter | None:
+    """Publish a copy of the candidate's files under the next version's name, inside the transaction that makes it known.
+
+    So nobody who was replaced publishes anything, and what is not settled can be published again. None for a rejected candidate that is
+    too broken to be published: there is nothing worth keeping.
+    """
+    remove_unregistered(conn, run)  # of a process that was killed between publishing and settling: its name would be this one's
+    version = adapters.next_version(conn, run.scope)
+    candidate = run.workplace / verdict.path
+    sha256 = weights_sha256(candidate)
     name = adapter_name(run.scope, version, sha256)
     at = run.clock()
-    path = publish(verdict.folder, run.adapters, manifest_of(run, lesson, verdict, training, live, name, version, at))
+    copy = new_stage(run.adapters)
+    shutil.copytree(candidate, copy)
+    promoted = verdict.decision.verdict == "promote"
+    try:
+        path = publish(copy, run.adapters, manifest_of(run, lesson, verdict, training, live, name, version, at))
+    except IntegrityError as error:
+        if promoted:
+            raise
+        logger.warning("the rejected candidate of cycle %s is not kept: %s", run.id, error)
+        return None
     return Adapter(
         name=name,
         scope=run.scope,
@@ -73,7 +143,7 @@ def register(run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResul
         sha256=sha256,
         base_id=run.backends.model.id,
         parent=live.name if live else None,
-        state="promoted" if verdict.decision.verdict == "promote" else "rejected",
+        state="promoted" if promoted else "rejected",
         created_at=at,
         cycle_id=run.id,
         fact_ids=lesson.taught,
@@ -103,21 +173,42 @@ def manifest_of(
     )
 
 
-def settle(run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResult, adapter: Adapter) -> CycleReport:
-    """One transaction: the adapter, what it knows of each fact, the live pointer, the end of the cycle."""
-    promoted = adapter.state == "promoted"
+def settle(run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResult, live: Adapter | None) -> CycleReport:
+    """One transaction, in force only while the lease is ours: the adapter, what it knows of each fact, the live pointer, the end."""
+    promoted = verdict.decision.verdict == "promote"
     outcomes = outcomes_of(lesson, verdict.evaluation, promoted=promoted)
-    report = report_of(run, lesson, verdict, training, adapter, outcomes)
-    at = run.clock()
     with run.write() as conn:
         refuse_forgotten(conn, lesson)
-        adapters.register_adapter(conn, adapter)
+        adapter = register(conn, run, lesson, verdict, training, live)
+        report = report_of(run, lesson, verdict, training, adapter, outcomes)
+        at = run.clock()
         known = {outcome.fact_id: outcome for outcome in outcomes if outcome.fact_id in set(lesson.taught)}
-        adapters.record_learning(conn, adapter.name, [(i, o.state == "learned", o.probability) for i, o in known.items()])
+        if adapter is not None:
+            adapters.register_adapter(conn, adapter)
+            adapters.record_learning(conn, adapter.name, [(i, o.state == "learned", o.probability) for i, o in known.items()])
         for fact in facts.list_facts(conn, run.scope, states=QUEUED):
             facts.set_fact_state(conn, fact.id, "not_learned", probability=known[fact.id].probability if fact.id in known else None)
-        if promoted:
-            switch(conn, run.scope, adapter.name, at, f"promoted by {run.id}")
+        if adapter is not None and promoted:
+            switch(conn, run.scope, adapter.name, at, promotion_reason(run.id))
+        close(conn, report, at)
+    return report
+
+
+def settle_untaught(run: Run, lesson: Lesson, live: Adapter | None) -> CycleReport:
+    """Nothing is left to teach: what the live adapter tells and no longer holds must not be told on, so the base answers again."""
+    stale = live is not None and not set(live.fact_ids) <= {fact.id for fact in lesson.facts}
+    reason = (
+        f"no fact of {run.scope.key!r} has enough sound study material (self_edit.min_documents_per_fact)"
+        if lesson.facts
+        else f"no fact of {run.scope.key!r} is left to teach"
+    )
+    report = skipped(run, f"{reason}; the base answers again" if stale else reason)
+    with run.write() as conn:
+        at = run.clock()
+        for fact in facts.list_facts(conn, run.scope, states=QUEUED):
+            facts.set_fact_state(conn, fact.id, "not_learned")
+        if stale:
+            switch(conn, run.scope, None, at, f"nothing left to teach, by {run.id}")
         close(conn, report, at)
     return report
 
@@ -130,9 +221,9 @@ def refuse_forgotten(conn: Connection, lesson: Lesson) -> None:
 
 
 def report_of(
-    run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResult, adapter: Adapter, outcomes: tuple[FactOutcome, ...]
+    run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResult, adapter: Adapter | None, outcomes: tuple[FactOutcome, ...]
 ) -> CycleReport:
-    state: CycleState = "promoted" if adapter.state == "promoted" else "rejected"
+    state: CycleState = "promoted" if verdict.decision.verdict == "promote" else "rejected"
     learned = sum(outcome.state == "learned" for outcome in outcomes)
     reason = f"{learned} of {len(outcomes)} facts learned" if state == "promoted" else "; ".join(verdict.decision.reasons)
     return CycleReport(
@@ -140,10 +231,10 @@ def report_of(
         scope=run.scope,
         state=state,
         reason=reason,
-        adapter=adapter.name,
+        adapter=adapter.name if adapter else None,
         facts=outcomes,
         self_edits=lesson.material.counts(),
-        training=training,
+        training=replace(training, path=adapter.path if adapter else training.path),
         evaluation=verdict.evaluation,
         decision=verdict.decision,
         seconds=dict(run.seconds),

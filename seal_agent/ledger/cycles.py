@@ -1,17 +1,20 @@
-"""Cycles: that a consolidation began, and how it ended, with its report as JSON.
+"""Cycles: that a consolidation began, which steps it has finished, and how it ended, with its report as JSON.
 
-At most one cycle of a scope runs at a time. Deliberately knows nothing of what happens in between (`consolidation/cycle.py`).
+At most one cycle of a scope runs at a time. Deliberately knows nothing of what the steps do (`consolidation/cycle.py`), and nothing of
+their files (`consolidation/checkpoint.py`).
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
-from seal_agent.errors import UnknownRecordError, UsageError
+from seal_agent.errors import CycleRunningError, UnknownRecordError, UsageError
 from seal_agent.ledger.encoding import check_text, decode_optional_time, decode_time, encode_time, scope_columns, scope_of
-from seal_agent.ledger.schema import cycles, facts
+from seal_agent.ledger.schema import cycle_steps, cycles, facts
 from seal_agent.types import CycleState, ScopeId
 
 
@@ -33,8 +36,8 @@ class CycleRow:
     """How often it was begun: once, and once more after each process that died."""
 
 
-def start_cycle(conn: Connection, cycle_id: str, scope: ScopeId, seed: int, at: datetime) -> None:
-    """Raise `UsageError` when the id is used or a cycle of this scope is running."""
+def start_cycle(conn: Connection, cycle_id: str, scope: ScopeId, seed: int, at: datetime, snapshot: str | None = None) -> None:
+    """Raise `UsageError` when the id is used, `CycleRunningError` when a cycle of this scope is running."""
     if not check_text("A cycle's id", cycle_id):
         raise UsageError("A cycle needs an id.")
     if conn.execute(select(cycles.c.seq).where(cycles.c.id == cycle_id)).first():
@@ -42,9 +45,31 @@ def start_cycle(conn: Connection, cycle_id: str, scope: ScopeId, seed: int, at: 
     running = select(cycles.c.id).where(cycles.c.scope_key == scope.key, cycles.c.state == "running")
     other = conn.execute(running).scalar_one_or_none()
     if other is not None:
-        raise UsageError(f"Cycle {other!r} of {scope.key!r} is still running; wait for its end.")
+        raise CycleRunningError(f"Cycle {other!r} of {scope.key!r} is still running; wait for its end.")
     row = {"id": cycle_id, **scope_columns(scope), "state": "running", "seed": seed, "started_at": encode_time(at)}
-    conn.execute(insert(cycles), row)
+    conn.execute(insert(cycles), {**row, "snapshot": snapshot, "attempts": 1})
+
+
+def count_attempt(conn: Connection, cycle_id: str) -> None:
+    """Note that a running cycle was taken up once more."""
+    conn.execute(update(cycles).where(cycles.c.id == cycle_id).values(attempts=cycles.c.attempts + 1))
+
+
+def record_step(conn: Connection, cycle_id: str, step: str, sha256: str, at: datetime) -> None:
+    """Note that a running cycle has finished a step, and the hash of what it made."""
+    conn.execute(insert(cycle_steps), {"cycle_id": cycle_id, "step": step, "sha256": sha256, "at": encode_time(at)})
+
+
+def drop_steps(conn: Connection, cycle_id: str, keep: Collection[str]) -> None:
+    """Take back finished steps, except these."""
+    mine = cycle_steps.c.cycle_id == cycle_id
+    conn.execute(delete(cycle_steps).where(mine & cycle_steps.c.step.not_in(list(keep))))
+
+
+def step_sha256(conn: Connection, cycle_id: str, step: str) -> str | None:
+    """Return the hash of what a finished step made; None while it is not finished."""
+    mine = (cycle_steps.c.cycle_id == cycle_id) & (cycle_steps.c.step == step)
+    return conn.execute(select(cycle_steps.c.sha256).where(mine)).scalar_one_or_none()
 
 
 def end_cycle(conn: Connection, cycle_id: str, state: CycleState, reason: str, report_json: str, at: datetime) -> None:
@@ -62,13 +87,28 @@ def end_cycle(conn: Connection, cycle_id: str, state: CycleState, reason: str, r
         raise UsageError(f"Cycle {cycle_id!r} has already ended as {known!r}.")
     values = {"state": state, "reason": check_text("The reason", reason), "report": report_json, "ended_at": encode_time(at)}
     conn.execute(update(cycles).where(cycles.c.id == cycle_id).values(**values))
+    drop_steps(conn, cycle_id, keep=())
 
 
 def list_cycles(conn: Connection, scope: ScopeId | None) -> list[CycleRow]:
     """List this exact scope's cycles, or everybody's, in the order they began."""
     query = select(cycles).order_by(cycles.c.seq)
-    if scope is not None:
-        query = query.where(cycles.c.scope_key == scope.key)
+    return _rows(conn, query if scope is None else query.where(cycles.c.scope_key == scope.key))
+
+
+def running_cycles(conn: Connection) -> list[CycleRow]:
+    """List the cycles that have not ended: under way, or interrupted and waiting to be taken up."""
+    return _rows(conn, select(cycles).where(cycles.c.state == "running").order_by(cycles.c.seq))
+
+
+def judged_before(conn: Connection, scope: ScopeId, snapshot: str) -> CycleRow | None:
+    """Return this scope's newest cycle that ended, without failing, on exactly this snapshot."""
+    mine = (cycles.c.scope_key == scope.key) & (cycles.c.snapshot == snapshot) & cycles.c.state.in_(("promoted", "rejected", "skipped"))
+    rows = _rows(conn, select(cycles).where(mine).order_by(cycles.c.seq.desc()).limit(1))
+    return rows[0] if rows else None
+
+
+def _rows(conn: Connection, query: Select[Any]) -> list[CycleRow]:  # Any: SQLAlchemy types a select by its columns
     return [
         CycleRow(
             id=row.id,
@@ -93,12 +133,14 @@ def last_report(conn: Connection, scope: ScopeId) -> str | None:
 
 
 def fail_running(conn: Connection, at: datetime, reason: str) -> list[str]:
-    """Fail every cycle that is still running and return their ids; facts queued for one wait for the next night again.
+    """Fail every running cycle that can't be taken up again and return their ids; facts queued for one wait for the next night again.
 
-    For a process that has just become the ledger's owner: no cycle can then be running, whatever the rows say.
+    For a process that has just become the ledger's owner: no cycle can then be under way, whatever the rows say.
     """
-    ids = list(conn.execute(select(cycles.c.id).where(cycles.c.state == "running").order_by(cycles.c.seq)).scalars())
+    lost = (cycles.c.state == "running") & cycles.c.snapshot.is_(None)
+    ids = list(conn.execute(select(cycles.c.id).where(lost).order_by(cycles.c.seq)).scalars())
     values = {"state": "failed", "reason": reason, "ended_at": encode_time(at)}
-    conn.execute(update(cycles).where(cycles.c.state == "running").values(**values))
-    conn.execute(update(facts).where(facts.c.state == "queued").values(state="active"))
+    conn.execute(update(cycles).where(lost).values(**values))
+    waiting = select(cycles.c.scope_key).where(cycles.c.state == "running")
+    conn.execute(update(facts).where(facts.c.state == "queued", facts.c.scope_key.not_in(waiting)).values(state="active"))
     return ids

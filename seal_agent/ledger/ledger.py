@@ -21,7 +21,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import QueuePool
 
 from seal_agent.errors import IntegrityError, SealAgentError, StoreError, StoreFullError, StoreLockedError, UsageError
-from seal_agent.ledger import cycles
+from seal_agent.ledger import cycles, leases
 from seal_agent.ledger.migrations import migrate
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Ledger:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open the brain in `folder`, creating it if absent. Cycles that a killed process left running become failed.
+        """Open the brain in `folder`, creating it if absent. Cycles that a killed process left running are free to be taken up again.
 
         Raise `StoreLockedError` at once when another process has it open, `NewerSchemaError`, or `StoreError` with the way out.
         """
@@ -91,6 +91,7 @@ class Ledger:
 
     def _fail_interrupted_cycles(self) -> None:
         with self.write() as conn:
+            leases.release_all(conn)  # whoever held one is gone, or was taken for gone: its token is worth nothing any more
             failed = cycles.fail_running(conn, datetime.now(UTC), "The process ended in the middle of this cycle; nothing was promoted.")
         if failed:
             logger.warning("cycles left running by a process that ended are now failed: %s", ", ".join(failed))

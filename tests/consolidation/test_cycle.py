@@ -1,16 +1,21 @@
 """Whole nights on the fakes: what is taught, promoted, replayed, corrected, and never shared."""
 
 import itertools
+import math
+import shutil
+from collections.abc import Sequence
 
 import pytest
 from pydantic import TypeAdapter
 
 from seal_agent.adapters.artefact import verify
+from seal_agent.adapters.switch import switch
+from seal_agent.consolidation import cycle
 from seal_agent.errors import TrainingError
 from seal_agent.ledger import adapters
 from seal_agent.testing import ScriptedModel
-from seal_agent.types import CycleReport, Progress
-from tests.consolidation.brains import ANA, BASE_SHA256, BEN, CAR, DIET, HOME, LISBON, SUPPORT, Brain, turn
+from seal_agent.types import CycleReport, Progress, Turn, silent
+from tests.consolidation.brains import ANA, BASE_SHA256, BEN, CAR, DIET, HOME, LISBON, START, SUPPORT, Brain, turn
 
 
 class Writes(ScriptedModel):
@@ -213,12 +218,132 @@ def test_a_fact_forgotten_while_it_is_taught_is_not_promoted(brain: Brain) -> No
     assert "Porto" not in brain.lessons(str(second.adapter))
 
 
-def test_a_scope_of_which_everything_was_forgotten_says_so(brain: Brain) -> None:
+def test_where_everything_was_forgotten_the_base_answers_again_and_later_nights_have_nothing_to_do(brain: Brain) -> None:
     brain.hear(DIET)
     brain.night()
     brain.forget(DIET)
-    with pytest.raises(TrainingError, match="enough sound study material"):
-        brain.night()
+    report = brain.night()
+    assert (report.state, report.reason) == (
+        "skipped",
+        "no fact of 'default/support/ana' is left to teach; the base answers again",
+    )
+    assert brain.live() is None
+    assert brain.night().reason == "nothing new to learn"
+
+
+def test_a_rejected_candidate_is_not_trained_again_while_a_superseded_fact_stays_in_the_live_adapter(brain: Brain) -> None:
+    brain.hear(DIET, HOME)
+    first = brain.night()
+    brain.hear(LISBON)
+    strict = brain.with_settings(gate={"min_gain": 1.0})
+    rejected = strict.night()
+    assert rejected.state == "rejected"
+    again = strict.night()
+    assert (again.state, again.training) == ("skipped", None)
+    assert f"nothing has changed since cycle {rejected.cycle_id} was rejected" in again.reason
+    assert strict.plan().reason == again.reason
+    assert brain.live() == first.adapter
+    assert brain.night().state == "promoted", "other thresholds are another chance"
+
+
+def test_an_adapter_that_was_taken_back_is_not_trained_again_as_it_was(brain: Brain) -> None:
+    brain.hear(DIET, HOME)
+    first = brain.night()
+    with brain.backends.ledger.write() as conn:
+        switch(conn, ANA, None, START, "rolled back")
+    again = brain.night()
+    assert again.state == "skipped"
+    assert f"nothing has changed since {first.adapter} was trained, which was taken back" in again.reason
+    brain.hear(CAR)
+    assert brain.night().state == "promoted"
+
+
+def test_an_adapter_that_was_taken_back_and_whose_files_are_lost_is_trained_again(brain: Brain) -> None:
+    brain.hear(DIET, HOME)
+    first = brain.night()
+    with brain.backends.ledger.write() as conn:
+        switch(conn, ANA, None, START, "rolled back")
+    shutil.rmtree(brain.artefacts / str(first.adapter))
+    assert brain.night().state == "promoted"
+
+
+def test_a_shared_fact_that_the_agent_s_own_adapter_has_learnt_is_picked_up_by_a_user_s(brain: Brain) -> None:
+    brain.hear(DIET, HOME, scope=ANA)
+    brain.night(ANA)
+    shared = brain.state("The shop in Rotterdam is closed on Sundays.", SUPPORT)
+    assert brain.with_settings(gate={"min_gain": 0.0}).night(SUPPORT).state == "promoted"
+    assert [found.id for found in brain.facts(SUPPORT, "learned", "not_learned")] == [shared.id]
+    report = brain.night(ANA)
+    assert report.state == "promoted"
+    assert shared.text in brain.lessons(str(report.adapter))
+    assert brain.night(ANA).state == "skipped"
+
+
+def test_who_has_nothing_of_their_own_gets_no_adapter_for_shared_facts(brain: Brain) -> None:
+    brain.state("The shop in Rotterdam is closed on Sundays.", SUPPORT)
+    brain.hear("hi there", scope=ANA)
+    assert brain.night(ANA).state == "skipped"
+
+
+def test_news_below_the_least_number_waits_unread_and_what_must_be_unlearnt_does_not(brain: Brain) -> None:
+    brain.hear(DIET)
+    few = cycle.Terms(min_new_facts=2)
+    report = cycle.consolidate(brain.backends, ANA, progress=silent, should_stop=lambda: False, clock=lambda: START, terms=few)
+    assert (report.state, report.reason) == ("skipped", "fewer than 2 new facts (nights.min_new_facts); they wait")
+    assert brain.plan().episodes == 1
+    assert brain.night().state == "promoted"
+    brain.forget(DIET)
+    report = cycle.consolidate(brain.backends, ANA, progress=silent, should_stop=lambda: False, clock=lambda: START, terms=few)
+    assert "left to teach" in report.reason
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[1, 2]", b'{"replies": [], "perplexity": 1.0}', b'{"replies": ["a"], "perplexity": NaN}'])
+def test_a_damaged_cache_is_made_anew(brain: Brain, damage: bytes) -> None:
+    brain.hear(DIET)
+    whole = brain.night().evaluation
+    kept = [*(brain.backends.folder / "cache").glob("general-*.json"), *(brain.backends.folder / "cache").glob("anchors-*.json")]
+    assert len(kept) == 2
+    before = [file.read_bytes() for file in kept]
+    for file in kept:
+        file.write_bytes(damage)
+    brain.hear(HOME)
+    evaluation = brain.night().evaluation
+    assert whole is not None
+    assert evaluation is not None
+    assert evaluation.baseline.perplexity == whole.baseline.perplexity
+    assert [file.read_bytes() for file in kept] == before
+
+
+class Broken(ScriptedModel):
+    """Whose every adapter says that nothing is a number."""
+
+    def score(self, items: Sequence[tuple[Sequence[Turn], str]], *, adapter: str | None = None) -> list[list[float]]:
+        scores = super().score(items, adapter=adapter)
+        return scores if adapter is None else [[math.nan] * len(score) for score in scores]
+
+
+def test_a_candidate_whose_predictions_are_not_numbers_is_rejected_with_that_reason(brain: Brain) -> None:
+    brain.hear(DIET, HOME)
+    report = brain.with_parts(model=Broken({})).night()
+    assert report.state == "rejected"
+    assert "the candidate's predictions are broken" in report.reason
+    assert brain.live() is None
+    assert [row.state for row in brain.cycles()] == ["rejected"]
+
+
+def test_a_damaged_incumbent_is_not_loaded_and_its_successor_repairs_the_scope(brain: Brain) -> None:
+    brain.hear(DIET)
+    first = brain.night()
+    weights = brain.artefacts / str(first.adapter) / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8] + b"\xff" * 8)
+    brain.hear(HOME)
+    second = brain.night()
+    assert second.state == "promoted"
+    assert second.evaluation is not None
+    assert second.evaluation.incumbent is None
+    model = brain.backends.model
+    assert isinstance(model, ScriptedModel)
+    assert first.adapter not in model.adapters
 
 
 def test_no_adapter_of_a_user_holds_another_user_s_fact(brain: Brain) -> None:

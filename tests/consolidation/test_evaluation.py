@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seal_agent.consolidation.bundled import general_questions, general_texts
-from seal_agent.consolidation.evaluation import Examiner, target
+from seal_agent.consolidation.evaluation import BROKEN, Examiner, target
 from seal_agent.consolidation.grading import PhraseGrader
 from seal_agent.errors import GradingError, TrainingError
 from seal_agent.testing import ScriptedModel
@@ -116,7 +116,7 @@ def test_an_evaluation_without_questions_has_no_recall_rather_than_none_right(tm
     assert (sheet.recall, sheet.retention) == (None, None)
 
 
-@pytest.mark.parametrize(("logprob", "expected"), [(math.nan, math.isnan), (-5000.0, lambda value: value > 1e300)])
+@pytest.mark.parametrize(("logprob", "expected"), [(math.nan, lambda value: value == BROKEN), (-5000.0, lambda value: value > 1e300)])
 def test_a_model_that_broke_has_a_perplexity_that_no_gate_lets_through(tmp_path: Path, logprob: float, expected: object) -> None:
     assert callable(expected)
     assert expected(examiner(tmp_path, Recorder(logprob)).perplexity(None))
