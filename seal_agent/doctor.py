@@ -18,8 +18,8 @@ from seal_agent.config import GateSettings
 from seal_agent.errors import IntegrityError, ModelNotFoundError, SettingsError, StoreError, UsageError
 from seal_agent.ledger.adapters import list_adapters
 from seal_agent.ledger.entries import count_missing_vectors
-from seal_agent.ledger.generations import current_generation
-from seal_agent.ledger.migrations import MIGRATIONS
+from seal_agent.ledger.generations import current_generation, watermarks
+from seal_agent.ledger.steps import MIGRATIONS
 from seal_agent.parts import Parts
 from seal_agent.retrieval.search import Searcher
 
@@ -171,15 +171,17 @@ def examine_embeddings(parts: Parts) -> Finding:
 
 
 def examine_index(parts: Parts, searcher: Searcher | None) -> Finding:
-    if searcher is not None and searcher.index_error is not None:
-        return warning("index", f"not in use: {searcher.index_error}", "search scans exactly meanwhile; open the brain again")
+    index = None if searcher is None else searcher.index
+    if index is not None and index.status().state == "off":
+        return warning("index", f"not in use: {index.status().error}", "search scans exactly meanwhile; seal-agent doctor --repair")
     with parts.ledger.read() as connection:
         generation = current_generation(connection, parts.embedder_id)
+        filled = {} if generation is None else watermarks(connection, generation.number)
     if generation is None:
         return fine("index", f"none yet: scopes below {parts.settings.retrieval.exact_scan_below} texts are scanned exactly")
     if not (parts.folder / generation.path).is_dir():
         return warning("index", f"generation {generation.number} is gone from disk", "it is made anew at the next search")
-    return fine("index", f"generation {generation.number}, filled up to entry {generation.watermark}")
+    return fine("index", f"generation {generation.number} of {len(filled)} scopes")
 
 
 def examine_weights(name: Literal["model", "embedder"], parts: Parts) -> Finding:

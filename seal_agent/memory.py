@@ -27,7 +27,10 @@ from seal_agent.ledger.ledger import Ledger
 from seal_agent.nights.facade import Nights
 from seal_agent.parts import Builders, Parts
 from seal_agent.protocols import Embedder, Grader, Model, Trainer
+from seal_agent.retrieval.building import Backend, Projection
+from seal_agent.retrieval.probe import probe
 from seal_agent.retrieval.search import Index
+from seal_agent.retrieval.vector_index import VectorIndex
 from seal_agent.scope import Scope
 from seal_agent.types import FactState, ProgressCallback, ScopeId, silent
 
@@ -209,9 +212,13 @@ def build_grader() -> Grader:
 
 
 def build_index(ledger: Ledger, embedder_id: str) -> Index:
-    from seal_agent.retrieval.projection import Projection
+    return VectorIndex(ledger, embedder_id, Backend(connect=connect_chroma, probe=probe))
 
-    return Projection(ledger, embedder_id)
+
+def connect_chroma(folder: Path) -> Projection:
+    from seal_agent.retrieval.projection import ChromaProjection  # a second of chromadb, in the index's own thread
+
+    return ChromaProjection(folder)
 
 
 def verify_adapter(path: Path, base_sha256: str) -> object:

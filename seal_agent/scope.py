@@ -15,7 +15,7 @@ from seal_agent import answering, recording
 from seal_agent.answer_stream import AnswerStream
 from seal_agent.async_scope import in_thread
 from seal_agent.chat import last_question
-from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, UsageError, VectorIndexError
+from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, UsageError
 from seal_agent.ledger.facts import TOLD, add_fact, list_facts
 from seal_agent.parts import Parts
 from seal_agent.privacy.screen import screened
@@ -159,12 +159,8 @@ class Scope:
             return self._parts.words_only.search(self._id, query, k, conditions)
 
     def _embed_backlog(self) -> None:
-        if not embed_backlog(self._parts.ledger, self._parts.embedder):
-            return
-        try:
-            self._parts.searcher.rebuild_index()
-        except VectorIndexError as error:
-            logger.warning("the vector index could not be made anew, so search scans exactly: %s", error)
+        for scope_key, ids in embed_backlog(self._parts.ledger, self._parts.embedder).items():
+            self._parts.searcher.embedded_late(scope_key, ids)
 
     def context(
         self,

@@ -9,7 +9,7 @@ import pytest
 from seal_agent import doctor
 from seal_agent.config import GateSettings, Settings
 from seal_agent.doctor import Finding, examine_machine, file_system_of
-from seal_agent.ledger.generations import create_generation
+from seal_agent.ledger.generations import begin_generation, make_current
 from seal_agent.memory import Memory
 from tests.brains import BrokenEmbedder, learn, open_brain
 
@@ -73,7 +73,7 @@ def test_a_local_folder_without_weights_is_a_warning(tmp_path: Path) -> None:
 
 def test_an_index_that_is_gone_is_a_warning(memory: Memory) -> None:
     with memory._parts.ledger.write() as conn:
-        create_generation(conn, "hash-64", "index/gen-1")
+        make_current(conn, begin_generation(conn, "hash-64").number, {})
     assert named(memory.doctor(), "index").level == "warning"
 
 

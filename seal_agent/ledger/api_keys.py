@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Row, insert, select, update
 from seal_agent.errors import NewerSchemaError, StoreError, UnknownRecordError
 from seal_agent.ledger.encoding import decode_optional_time, decode_time, encode_optional_time, encode_time, scope_columns, scope_of
 from seal_agent.ledger.ledger import DATABASE, connect_beside
-from seal_agent.ledger.migrations import MIGRATIONS
 from seal_agent.ledger.schema import api_keys
+from seal_agent.ledger.steps import MIGRATIONS
 from seal_agent.types import ScopeId
 
 KeyRole = Literal["reader", "agent", "operator"]

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, 
 from sqlalchemy.exc import OperationalError
 
 from seal_agent.errors import EmbeddingError, IntegrityError, UnknownRecordError, UsageError
-from seal_agent.ledger.encoding import Columns, Vectors, batches, decode_time, decode_vector, decode_vectors, encode_vector, hash_text
+from seal_agent.ledger.encoding import Columns, Vectors, batches, decode_time, decode_vectors, encode_vector, hash_text
 from seal_agent.ledger.schema import entries
 from seal_agent.types import Role
 
@@ -82,6 +82,12 @@ def count_vectors(conn: Connection, scope_keys: Sequence[str], embedder_id: str)
     return int(conn.execute(query).scalar_one())
 
 
+def large_scopes(conn: Connection, embedder_id: str, at_least: int) -> list[str]:
+    """Return the keys of the scopes with so many vectors or more."""
+    query = select(entries.c.scope_key).where(entries.c.embedder == embedder_id).group_by(entries.c.scope_key)
+    return list(conn.execute(query.having(func.count() >= at_least)).scalars())
+
+
 def match_text(conn: Connection, query_fts: str, scope_keys: Sequence[str], limit: int) -> list[tuple[str, float]]:
     """Return (entry id, BM25 score), best first, higher better, for an FTS5 query; raise `UsageError` when it is malformed.
 
@@ -111,14 +117,32 @@ def get_entries(conn: Connection, ids: Sequence[str]) -> dict[str, Entry]:
     return found
 
 
-def vectors_after(conn: Connection, seq: int, limit: int, embedder_id: str) -> list[tuple[int, str, str, Vectors]]:
-    """Return the next (seq, id, scope key, vector) after a watermark, in order.
+def scope_vectors_after(
+    conn: Connection, scope_key: str, embedder_id: str, seq: int, limit: int, *, up_to: int | None = None
+) -> tuple[list[int], list[str], Vectors]:
+    """Return seqs, ids and vectors [n, dim] of a scope's next entries after a watermark, in order; `up_to` is the last one to return.
 
-    Entries that got their vector later keep their old seq: fill `missing_vectors` before projecting past them.
+    Entries that got their vector later keep their old seq: whoever projects past them is told of them another way.
     """
-    columns = (entries.c.seq, entries.c.id, entries.c.scope_key, entries.c.vector)
-    query = select(*columns).where(entries.c.seq > seq, entries.c.embedder == embedder_id).order_by(entries.c.seq).limit(limit)
-    return [(row[0], row[1], row[2], decode_vector(row[3])) for row in conn.execute(query)]
+    query = select(entries.c.seq, entries.c.id, entries.c.vector).where(
+        entries.c.embedder == embedder_id, entries.c.scope_key == scope_key, entries.c.seq > seq
+    )
+    if up_to is not None:
+        query = query.where(entries.c.seq <= up_to)
+    rows = conn.execute(query.order_by(entries.c.seq).limit(limit)).all()
+    return [row[0] for row in rows], [row[1] for row in rows], decode_vectors([row[2] for row in rows], repr(embedder_id))
+
+
+def vectors_of(conn: Connection, ids: Sequence[str], embedder_id: str) -> tuple[list[str], Vectors]:
+    """Return which of these entries this embedder has embedded, and their vectors [n, dim]."""
+    found: list[str] = []
+    blobs: list[bytes] = []
+    for batch in batches(ids):
+        query = select(entries.c.id, entries.c.vector).where(entries.c.id.in_(batch), entries.c.embedder == embedder_id)
+        for id, blob in conn.execute(query):
+            found.append(id)
+            blobs.append(blob)
+    return found, decode_vectors(blobs, repr(embedder_id))
 
 
 def missing_vectors(conn: Connection, embedder_id: str, limit: int) -> list[tuple[str, str]]:

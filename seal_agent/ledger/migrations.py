@@ -1,7 +1,7 @@
 """The database file: how it is created, recognised and brought up to date, one transaction per step, a copy kept before the first.
 
-Each migration is frozen SQL that never changes once released; `schema.py` describes the result. Deliberately speaks SQLite only, on the
-driver's own connection: pragmas and the backup interface have no portable form. Rows are never read or written here.
+The steps themselves are in `steps.py`; `schema.py` describes the result. Deliberately speaks SQLite only, on the driver's own connection:
+pragmas and the backup interface have no portable form. Rows are never read or written here.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seal_agent.errors import IntegrityError, NewerSchemaError, StoreError
+from seal_agent.ledger.steps import MIGRATIONS
 
 logger = logging.getLogger(__name__)
 
@@ -20,206 +21,6 @@ APPLICATION_ID = 0x5EA1A6E7
 
 BACKUP_PATTERN = "seal.db.v*.backup"
 """Copies kept by migrations, in the brain directory. They hold personal data: whoever forgets must remove them too."""
-
-V1 = (
-    """CREATE TABLE episodes (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE CHECK (id <> ''),
-        tenant TEXT NOT NULL, agent TEXT, "user" TEXT, scope_key TEXT NOT NULL,
-        session TEXT, at TEXT NOT NULL CHECK (length(at) = 32), source TEXT NOT NULL, outcome TEXT,
-        sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
-        extracted_at TEXT CHECK (length(extracted_at) = 32))""",
-    "CREATE INDEX episodes_by_scope ON episodes (scope_key, at, seq)",
-    """CREATE TABLE cycles (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE CHECK (id <> ''),
-        tenant TEXT NOT NULL, agent TEXT, "user" TEXT, scope_key TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('running', 'promoted', 'rejected', 'skipped', 'failed')),
-        seed INTEGER NOT NULL, started_at TEXT NOT NULL CHECK (length(started_at) = 32),
-        ended_at TEXT CHECK (length(ended_at) = 32), reason TEXT, report TEXT,
-        CHECK ((state = 'running') = (ended_at IS NULL)))""",
-    "CREATE INDEX cycles_by_scope ON cycles (scope_key, seq)",
-    "CREATE UNIQUE INDEX one_running_cycle_per_scope ON cycles (scope_key) WHERE state = 'running'",
-    """CREATE TABLE adapters (
-        name TEXT NOT NULL PRIMARY KEY CHECK (name <> ''),
-        tenant TEXT NOT NULL, agent TEXT, "user" TEXT, scope_key TEXT NOT NULL,
-        version INTEGER NOT NULL CHECK (version >= 1), path TEXT NOT NULL,
-        sha256 TEXT NOT NULL, base_id TEXT NOT NULL, parent TEXT REFERENCES adapters (name),
-        state TEXT NOT NULL CHECK (state IN ('candidate', 'promoted', 'rejected', 'quarantined')),
-        created_at TEXT NOT NULL CHECK (length(created_at) = 32), cycle_id TEXT NOT NULL REFERENCES cycles (id),
-        UNIQUE (scope_key, version))""",
-    """CREATE TABLE facts (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE CHECK (id <> ''),
-        tenant TEXT NOT NULL, agent TEXT, "user" TEXT, scope_key TEXT NOT NULL,
-        kind TEXT NOT NULL CHECK (kind IN ('preference', 'procedure', 'correction', 'profile', 'knowledge', 'event')),
-        text TEXT NOT NULL CHECK (instr(text, char(0)) = 0), quote TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('active', 'queued', 'learned', 'not_learned', 'superseded', 'forgotten')),
-        valid_from TEXT NOT NULL CHECK (length(valid_from) = 32), valid_to TEXT CHECK (length(valid_to) = 32),
-        superseded_by TEXT REFERENCES facts (id) DEFERRABLE INITIALLY DEFERRED CHECK (superseded_by <> id),
-        learned_by TEXT REFERENCES adapters (name) DEFERRABLE INITIALLY DEFERRED,
-        probability REAL CHECK (probability BETWEEN 0 AND 1),
-        recorded_at TEXT NOT NULL CHECK (length(recorded_at) = 32),
-        CHECK (state <> 'learned' OR learned_by IS NOT NULL),
-        CHECK (state <> 'forgotten' OR (text = '' AND quote = '')))""",
-    "CREATE INDEX facts_by_scope ON facts (scope_key, state, seq)",
-    """CREATE TABLE fact_sources (
-        fact_id TEXT NOT NULL REFERENCES facts (id) ON DELETE CASCADE,
-        episode_id TEXT NOT NULL REFERENCES episodes (id),
-        turn INTEGER NOT NULL CHECK (turn >= 0), position INTEGER NOT NULL,
-        PRIMARY KEY (fact_id, episode_id, turn))""",
-    "CREATE INDEX fact_sources_by_episode ON fact_sources (episode_id)",
-    """CREATE TABLE adapter_facts (
-        adapter TEXT NOT NULL REFERENCES adapters (name) ON DELETE CASCADE,
-        fact_id TEXT NOT NULL REFERENCES facts (id),
-        position INTEGER NOT NULL,
-        learned INTEGER CHECK (learned IN (0, 1)),
-        probability REAL CHECK (probability BETWEEN 0 AND 1),
-        PRIMARY KEY (adapter, fact_id))""",
-    "CREATE INDEX adapter_facts_by_fact ON adapter_facts (fact_id)",
-    """CREATE TABLE live (
-        scope_key TEXT NOT NULL PRIMARY KEY,
-        adapter TEXT REFERENCES adapters (name),
-        changed_at TEXT NOT NULL CHECK (length(changed_at) = 32))""",
-    """CREATE TABLE live_history (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        scope_key TEXT NOT NULL, adapter TEXT REFERENCES adapters (name),
-        at TEXT NOT NULL CHECK (length(at) = 32), reason TEXT NOT NULL,
-        back_to INTEGER REFERENCES live_history (seq), forward_to INTEGER REFERENCES live_history (seq))""",
-    "CREATE INDEX live_history_by_scope ON live_history (scope_key, seq)",
-    """CREATE TABLE entries (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
-        kind TEXT NOT NULL CHECK (kind IN ('turn', 'fact')),
-        scope_key TEXT NOT NULL,
-        episode_id TEXT REFERENCES episodes (id) ON DELETE CASCADE, turn INTEGER CHECK (turn >= 0),
-        fact_id TEXT UNIQUE REFERENCES facts (id) ON DELETE CASCADE,
-        role TEXT CHECK (role IN ('system', 'user', 'assistant', 'tool')), name TEXT,
-        at TEXT NOT NULL CHECK (length(at) = 32), text TEXT NOT NULL CHECK (instr(text, char(0)) = 0),
-        embedder TEXT, vector BLOB CHECK (length(vector) > 0 AND length(vector) % 4 = 0),
-        sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
-        UNIQUE (episode_id, turn),
-        CHECK ((embedder IS NULL) = (vector IS NULL)),
-        CHECK ((kind = 'turn' AND episode_id IS NOT NULL AND turn IS NOT NULL AND role IS NOT NULL AND fact_id IS NULL)
-            OR (kind = 'fact' AND episode_id IS NULL AND turn IS NULL AND role IS NULL AND name IS NULL AND fact_id IS NOT NULL)))""",
-    "CREATE INDEX entries_by_embedder ON entries (embedder, scope_key)",
-    "CREATE INDEX entries_by_scope ON entries (scope_key)",
-    "CREATE VIRTUAL TABLE entries_fts USING fts5(text, content='entries', content_rowid='seq', tokenize='porter unicode61')",
-    """CREATE TRIGGER entries_added AFTER INSERT ON entries BEGIN
-        INSERT INTO entries_fts(rowid, text) VALUES (new.seq, new.text); END""",
-    """CREATE TRIGGER entries_removed AFTER DELETE ON entries BEGIN
-        INSERT INTO entries_fts(entries_fts, rowid, text) VALUES ('delete', old.seq, old.text); END""",
-    """CREATE TRIGGER entries_changed AFTER UPDATE OF seq, text ON entries BEGIN
-        INSERT INTO entries_fts(entries_fts, rowid, text) VALUES ('delete', old.seq, old.text);
-        INSERT INTO entries_fts(rowid, text) VALUES (new.seq, new.text); END""",
-    """CREATE TABLE generations (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        embedder TEXT NOT NULL, path TEXT NOT NULL, watermark INTEGER NOT NULL CHECK (watermark >= 0),
-        state TEXT NOT NULL CHECK (state IN ('current', 'retired')))""",
-    """CREATE TABLE tombstones (
-        sha256 TEXT NOT NULL PRIMARY KEY CHECK (length(sha256) = 64),
-        at TEXT NOT NULL CHECK (length(at) = 32),
-        kind TEXT NOT NULL CHECK (kind IN ('episode', 'fact')))""",
-)
-
-API_KEYS = (
-    """CREATE TABLE api_keys (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE CHECK (id <> ''), name TEXT NOT NULL,
-        tenant TEXT NOT NULL, agent TEXT, "user" TEXT, scope_key TEXT NOT NULL,
-        role TEXT NOT NULL CHECK (role IN ('reader', 'agent', 'operator')),
-        any_user INTEGER NOT NULL CHECK (any_user IN (0, 1)),
-        sha256 TEXT NOT NULL UNIQUE CHECK (length(sha256) = 64),
-        created_at TEXT NOT NULL CHECK (length(created_at) = 32),
-        expires_at TEXT CHECK (length(expires_at) = 32), revoked_at TEXT CHECK (length(revoked_at) = 32),
-        replaces TEXT REFERENCES api_keys (id))""",
-)
-
-FINDING = (
-    "ALTER TABLE episodes ADD COLUMN metadata TEXT CHECK (metadata IS NULL OR json_valid(metadata))",
-    # One word that names the scope, so that the lexical index can leave out other scopes' entries before they cost anything.
-    "ALTER TABLE entries ADD COLUMN scope_token TEXT GENERATED ALWAYS AS ('s' || hex(scope_key)) VIRTUAL",
-    "CREATE INDEX entries_by_time ON entries (scope_key, at)",
-    # How often something recorded earlier was changed or removed: what search keeps in memory is read anew when this has moved.
-    """CREATE TABLE scope_changes (
-        scope_key TEXT NOT NULL PRIMARY KEY,
-        changes INTEGER NOT NULL CHECK (changes > 0))""",
-    "DROP TRIGGER entries_added",
-    "DROP TRIGGER entries_removed",
-    "DROP TRIGGER entries_changed",
-    "DROP TABLE entries_fts",
-    """CREATE VIRTUAL TABLE entries_fts USING fts5(
-        text, scope_token, content='entries', content_rowid='seq', tokenize='porter unicode61')""",
-    "INSERT INTO entries_fts(entries_fts) VALUES ('rebuild')",
-    """CREATE TRIGGER entries_added AFTER INSERT ON entries BEGIN
-        INSERT INTO entries_fts(rowid, text, scope_token) VALUES (new.seq, new.text, new.scope_token); END""",
-    """CREATE TRIGGER entries_removed AFTER DELETE ON entries BEGIN
-        INSERT INTO entries_fts(entries_fts, rowid, text, scope_token) VALUES ('delete', old.seq, old.text, old.scope_token);
-        INSERT INTO scope_changes VALUES (old.scope_key, 1) ON CONFLICT (scope_key) DO UPDATE SET changes = changes + 1; END""",
-    """CREATE TRIGGER entries_changed AFTER UPDATE OF seq, text, scope_key ON entries BEGIN
-        INSERT INTO entries_fts(entries_fts, rowid, text, scope_token) VALUES ('delete', old.seq, old.text, old.scope_token);
-        INSERT INTO entries_fts(rowid, text, scope_token) VALUES (new.seq, new.text, new.scope_token); END""",
-    """CREATE TRIGGER entries_altered AFTER UPDATE ON entries BEGIN
-        INSERT INTO scope_changes VALUES (old.scope_key, 1) ON CONFLICT (scope_key) DO UPDATE SET changes = changes + 1; END""",
-)
-
-NIGHTS = (
-    # A cycle that can be taken up again: what it works on, how far it came, how often it was begun.
-    "ALTER TABLE cycles ADD COLUMN snapshot TEXT",
-    "ALTER TABLE cycles ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1",
-    """CREATE TABLE cycle_steps (
-        cycle_id TEXT NOT NULL REFERENCES cycles (id) ON DELETE CASCADE,
-        step TEXT NOT NULL CHECK (step <> ''),
-        sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
-        at TEXT NOT NULL CHECK (length(at) = 32),
-        PRIMARY KEY (cycle_id, step))""",
-    """CREATE TABLE leases (
-        scope_key TEXT NOT NULL PRIMARY KEY,
-        token INTEGER NOT NULL CHECK (token >= 1),
-        holder TEXT, expires_at TEXT CHECK (length(expires_at) = 32),
-        CHECK ((holder IS NULL) = (expires_at IS NULL)))""",
-    """CREATE TABLE nights (
-        scope_key TEXT NOT NULL, date TEXT NOT NULL CHECK (length(date) = 10),
-        tenant TEXT NOT NULL, agent TEXT, "user" TEXT,
-        state TEXT NOT NULL CHECK (state IN ('running', 'promoted', 'rejected', 'skipped', 'failed', 'missed')),
-        attempts INTEGER NOT NULL, claimed_at TEXT NOT NULL CHECK (length(claimed_at) = 32),
-        ended_at TEXT CHECK (length(ended_at) = 32), cycle_id TEXT REFERENCES cycles (id), reason TEXT,
-        PRIMARY KEY (scope_key, date), CHECK ((state = 'running') = (ended_at IS NULL)))""",
-    "CREATE INDEX nights_by_date ON nights (date)",
-    "CREATE TABLE night_rounds (date TEXT NOT NULL PRIMARY KEY CHECK (length(date) = 10), at TEXT NOT NULL CHECK (length(at) = 32))",
-    "CREATE TABLE night_pauses (scope_key TEXT NOT NULL PRIMARY KEY, since TEXT NOT NULL CHECK (length(since) = 32), note TEXT NOT NULL)",
-    """CREATE TABLE feedback (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        answer_id TEXT NOT NULL UNIQUE CHECK (answer_id <> ''),
-        scope_key TEXT NOT NULL, adapter TEXT REFERENCES adapters (name),
-        verdict TEXT NOT NULL CHECK (verdict IN ('good', 'bad')), note TEXT NOT NULL,
-        at TEXT NOT NULL CHECK (length(at) = 32))""",
-    "CREATE INDEX feedback_by_adapter ON feedback (adapter, at)",
-    """CREATE TABLE night_events (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        scope_key TEXT NOT NULL, at TEXT NOT NULL CHECK (length(at) = 32),
-        kind TEXT NOT NULL CHECK (kind <> ''), adapter TEXT, text TEXT NOT NULL)""",
-)
-
-ITEMS = (
-    """CREATE TABLE items (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        tenant TEXT NOT NULL, agent TEXT, "user" TEXT, scope_key TEXT NOT NULL,
-        namespace TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, texts TEXT NOT NULL,
-        created_at TEXT NOT NULL CHECK (length(created_at) = 32), updated_at TEXT NOT NULL CHECK (length(updated_at) = 32),
-        ttl_seconds REAL CHECK (ttl_seconds >= 0), expires_at TEXT CHECK (length(expires_at) = 32),
-        UNIQUE (scope_key, namespace, key),
-        CHECK ((ttl_seconds IS NULL) = (expires_at IS NULL)))""",
-    "CREATE INDEX items_by_expiry ON items (scope_key, expires_at) WHERE expires_at IS NOT NULL",
-    """CREATE TABLE item_vectors (
-        item INTEGER NOT NULL REFERENCES items (seq) ON DELETE CASCADE,
-        path TEXT NOT NULL, embedder TEXT NOT NULL CHECK (embedder <> ''),
-        vector BLOB NOT NULL CHECK (length(vector) > 0 AND length(vector) % 4 = 0),
-        PRIMARY KEY (item, path))""",
-)
-
-MIGRATIONS: tuple[Sequence[str], ...] = (V1, API_KEYS, FINDING, NIGHTS, ITEMS)
-"""Step n brings a database from `user_version` n to n + 1."""
 
 
 def migrate(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:

@@ -160,9 +160,23 @@ generations = Table(
     metadata,
     Column("number", Integer, primary_key=True),
     Column("embedder", Text, nullable=False),
-    Column("path", Text, nullable=False),
-    Column("watermark", Integer, nullable=False),
     Column("state", Text, nullable=False),
+)
+
+generation_scopes = Table(
+    "generation_scopes",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("scope_key", Text, primary_key=True),
+    Column("watermark", Integer, nullable=False),
+)
+
+staged_vectors = Table(
+    "staged_vectors",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("embedder", Text, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
 )
 
 tombstones = Table(

@@ -1,13 +1,12 @@
 """The backlog: entries that were recorded while no embedder could be had, or by another one, embedded a portion at a time.
 
-Deliberately only fills in vectors. Whether the vector index has to be made anew is told to the caller, who has it.
+Deliberately only fills in vectors. The vector index, which may have passed these entries by, is for the caller to tell.
 """
 
 import logging
 
 from seal_agent.errors import EmbeddingError, UnknownRecordError
 from seal_agent.ledger.entries import get_entries, missing_vectors, set_vector
-from seal_agent.ledger.generations import current_generation
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.protocols import Embedder
 
@@ -17,15 +16,15 @@ PORTION = 256
 """Most entries that one search embeds first, about a second's work."""
 
 
-def embed_backlog(ledger: Ledger, embedder: Embedder, limit: int = PORTION) -> bool:
-    """Embed the oldest entries that wait; return whether the vector index has already passed one of them by.
+def embed_backlog(ledger: Ledger, embedder: Embedder, limit: int = PORTION) -> dict[str, list[str]]:
+    """Embed the oldest entries that wait; return their ids per scope key.
 
     Raise `EmbeddingError` when the embedder fails.
     """
     with ledger.read() as connection:
         waiting = missing_vectors(connection, embedder.id, limit)
         if not waiting:
-            return False
+            return {}
         places = get_entries(connection, [entry_id for entry_id, _ in waiting])
     vectors = embedder.embed([text for _, text in waiting])
     if len(vectors) != len(waiting):
@@ -36,6 +35,8 @@ def embed_backlog(ledger: Ledger, embedder: Embedder, limit: int = PORTION) -> b
                 set_vector(connection, entry_id, embedder.id, vector)
             except UnknownRecordError:
                 logger.debug("entry %s was superseded or forgotten while it was embedded", entry_id)
-        generation = current_generation(connection, embedder.id)
     logger.info("embedded %d entries that had waited for it", len(waiting))
-    return generation is not None and any(entry.seq <= generation.watermark for entry in places.values())
+    late: dict[str, list[str]] = {}
+    for entry_id, entry in places.items():
+        late.setdefault(entry.scope_key, []).append(entry_id)
+    return late

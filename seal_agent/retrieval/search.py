@@ -13,15 +13,17 @@ from typing import Protocol
 import numpy as np
 
 from seal_agent.config import RetrievalSettings
-from seal_agent.errors import UsageError, VectorIndexError
-from seal_agent.ledger.entries import Entry, get_entries, match_text
+from seal_agent.errors import UsageError
+from seal_agent.ledger.entries import Entry, get_entries, large_scopes, match_text
 from seal_agent.ledger.filters import matching
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.protocols import Embedder, Vectors
 from seal_agent.retrieval.exact import ExactScan
 from seal_agent.retrieval.fusion import Scored, fuse, height_over_mean, share_of_best
+from seal_agent.retrieval.generation_folders import discard_generations
 from seal_agent.retrieval.lexical import fts_query, text_key
 from seal_agent.retrieval.neighbours import Place, lend
+from seal_agent.retrieval.vector_index import IndexStatus
 from seal_agent.types import Hit, ScopeId, Where
 
 logger = logging.getLogger(__name__)
@@ -35,20 +37,26 @@ SPARE = 4
 LENDERS = 100
 """Entries beyond the hits asked for that lend to their neighbours. More cost time and raised no recall: 100 or 400, same figures."""
 EVERYTHING = 1_000_000
-CATCH_UP_STEP = 500
-"""Most entries that one search copies to the index, about a quarter of a second. Until it holds all, searches scan exactly."""
 
 
 class Index(Protocol):
-    """What search needs of `projection.Projection`, named here so that this module does without chromadb."""
+    """What search needs of `vector_index.VectorIndex`: nothing of it waits or raises unless it says so."""
 
-    def catch_up(self, limit: int | None = None) -> bool: ...
+    def want(self, scope_key: str) -> None: ...
 
-    def count(self, scope_key: str) -> int: ...
+    def query(self, scope_key: str, vector: Vectors, k: int) -> list[Scored] | None: ...
 
-    def query(self, scope_key: str, vector: Vectors, k: int) -> list[Scored]: ...
+    def embedded_late(self, scope_key: str, ids: Sequence[str]) -> None: ...
 
-    def rebuild(self) -> None: ...
+    def status(self) -> IndexStatus: ...
+
+    def wait(self, seconds: float) -> IndexStatus: ...
+
+    def discard(self) -> None:
+        """Raise `VectorIndexError`."""
+
+    def rebuild(self, scope_keys: Sequence[str] = ()) -> None:
+        """Raise `VectorIndexError`."""
 
     def close(self) -> None: ...
 
@@ -56,10 +64,10 @@ class Index(Protocol):
 class Searcher:
     """Finds what is relevant. Safe to use from several threads.
 
-        searcher = Searcher(ledger, embedder, lambda: Projection(ledger, embedder.id), settings)
+        searcher = Searcher(ledger, embedder, lambda: build_index(ledger, embedder.id), settings)
         searcher.search(ScopeId(user="ana"), "what may she eat?", k=8)
 
-    A vector index that fails is left alone from then on (to retry a broken one is how others filled disks) until `rebuild_index`.
+    The vector index is asked first and never waited for: what it does not serve is scanned exactly.
     """
 
     def __init__(self, ledger: Ledger, embedder: Embedder, index: Callable[[], Index] | None, settings: RetrievalSettings) -> None:
@@ -70,8 +78,6 @@ class Searcher:
         self._exact = ExactScan(ledger, embedder.id)
         self._index: Index | None = None
         self._index_lock = threading.Lock()
-        self.index_error: VectorIndexError | None = None
-        """Why the vector index is not used at present."""
 
     def search(self, scope: ScopeId, query: str, k: int | None = None, where: Where | None = None) -> list[Hit]:
         """Return the `k` best entries, best first, each text once; raise `UsageError` for a query or `k` that can't be meant."""
@@ -95,12 +101,37 @@ class Searcher:
         with self._ledger.read() as connection:
             return frozenset(matching(connection, list(visible), where).tolist())
 
+    @property
+    def index(self) -> Index | None:
+        """The vector index, if one was needed so far."""
+        with self._index_lock:
+            return self._index
+
+    def embedded_late(self, scope_key: str, ids: Sequence[str]) -> None:
+        """Tell the index, if there is one, of entries that got their vectors after it may have passed them by."""
+        if self.index is not None:
+            self.index.embedded_late(scope_key, ids)
+
+    def discard_index(self) -> None:
+        """Delete the vector index from disk now; it is made anew in the background without what has left the ledger.
+
+        Searches are scanned exactly meanwhile. Raise `VectorIndexError` when a folder can't be deleted.
+        """
+        if self.index is None:
+            discard_generations(self._ledger)
+        else:
+            self.index.discard()
+
     def rebuild_index(self) -> None:
-        """Make the vector index anew from the ledger and use it again. Does nothing without one; raise `VectorIndexError` if it fails."""
+        """Make the vector index of all large scopes anew now; the old one serves meanwhile. Raise `VectorIndexError` if it fails."""
         index = self._opened_index()
         if index is not None:
-            index.rebuild()
-            self.index_error = None
+            index.rebuild(self.large_scopes())
+
+    def large_scopes(self) -> list[str]:
+        """The keys of the scopes that the vector index is for."""
+        with self._ledger.read() as connection:
+            return large_scopes(connection, self._embedder.id, max(1, self._settings.exact_scan_below))
 
     def close(self) -> None:
         """Release the vector index, if one was opened. Idempotent."""
@@ -134,27 +165,15 @@ class Searcher:
         return height_over_mean(nearest, float(scores.mean()))
 
     def _indexed(self, scope_key: str, vector: Vectors, candidates: int) -> tuple[list[str], Vectors] | None:
-        """Ask the vector index; None when the scope is too small for it, or when it can't be used now."""
-        if self._make_index is None or self.index_error is not None:
+        """Ask the vector index; None when the scope is too small for it, or when it does not serve it now."""
+        if self._make_index is None:
             return None
-        count = self._exact.count(scope_key)
-        if count < max(1, self._settings.exact_scan_below):
-            return None
-        try:
-            index = self._opened_index()
-            if index is None or not index.catch_up(CATCH_UP_STEP):
-                return None
-            # Chroma has been seen to lose vectors without an error: counts right and queries silent, and the other way round. It may hold
-            # more than the ledger: what was superseded since the last rebuild.
-            held = index.count(scope_key)
-            found = index.query(scope_key, vector, min(candidates, held)) if held >= count else []
-            if held < count or len(found) < min(candidates, held):
-                raise VectorIndexError(
-                    f"The vector index holds {held} and shows {len(found)} of the ledger's {count} vectors of {scope_key!r}; rebuild it."
-                )
-        except VectorIndexError as error:
-            self.index_error = error
-            logger.warning("scope %s is scanned exactly, without the vector index: %s", scope_key, error)
+        found = None if self.index is None else self.index.query(scope_key, vector, candidates)
+        if found is None:
+            if self._exact.count(scope_key) >= max(1, self._settings.exact_scan_below):
+                index = self._opened_index()
+                if index is not None:
+                    index.want(scope_key)
             return None
         return [entry_id for entry_id, _ in found], np.array([cosine for _, cosine in found], dtype=np.float32)
 

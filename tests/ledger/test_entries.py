@@ -9,11 +9,13 @@ from seal_agent.ledger.encoding import decode_vectors
 from seal_agent.ledger.entries import (
     count_vectors,
     get_entries,
+    large_scopes,
     match_text,
     missing_vectors,
     scan_vectors,
+    scope_vectors_after,
     set_vector,
-    vectors_after,
+    vectors_of,
 )
 from seal_agent.ledger.episodes import add_episode
 from seal_agent.ledger.facts import add_fact
@@ -83,22 +85,41 @@ def test_get_entries_says_what_each_text_is_and_leaves_out_what_is_gone(conn: Co
     assert turn.scope_key == told.scope_key == ANA.key
 
 
-def test_vectors_after_a_watermark_come_in_order_and_at_most_limit(conn: Connection) -> None:
+def test_a_scopes_vectors_after_a_watermark_come_in_order_at_most_limit_and_no_further_than_told(conn: Connection) -> None:
     add_episode(conn, episode("e1", "one", "two", "three"), vectors(3), EMBEDDER)
-    first = vectors_after(conn, 0, 2, EMBEDDER)
-    assert [(id, key) for _, id, key, _ in first] == [("e1:0", ANA.key), ("e1:1", ANA.key)]
-    rest = vectors_after(conn, first[-1][0], 2, EMBEDDER)
-    assert [row[1] for row in rest] == ["e1:2"]
-    np.testing.assert_array_equal(rest[0][3], vectors(3)[2])
-    assert vectors_after(conn, rest[-1][0], 2, EMBEDDER) == []
+    seqs, ids, first = scope_vectors_after(conn, ANA.key, EMBEDDER, 0, 2)
+    assert (ids, first.shape) == (["e1:0", "e1:1"], (2, vectors(3).shape[1]))
+    rest, ids, found = scope_vectors_after(conn, ANA.key, EMBEDDER, seqs[-1], 2)
+    assert ids == ["e1:2"]
+    np.testing.assert_array_equal(found[0], vectors(3)[2])
+    assert scope_vectors_after(conn, ANA.key, EMBEDDER, rest[-1], 2)[1] == []
+    assert scope_vectors_after(conn, ANA.key, EMBEDDER, 0, 9, up_to=seqs[0])[1] == ["e1:0"]
+    assert scope_vectors_after(conn, "default/default/nobody", EMBEDDER, 0, 9)[1] == []
+    assert scope_vectors_after(conn, ANA.key, "another", 0, 9)[1] == []
+
+
+def test_vectors_are_looked_up_by_id(conn: Connection) -> None:
+    add_episode(conn, episode("e1", "one", "two"), vectors(2), EMBEDDER)
+    add_episode(conn, episode("e2", "never embedded"), None, EMBEDDER)
+    ids, found = vectors_of(conn, ["e1:1", "e2:0", "nobody"], EMBEDDER)
+    assert ids == ["e1:1"]
+    np.testing.assert_array_equal(found[0], vectors(2)[1])
+    assert vectors_of(conn, [], EMBEDDER)[0] == []
+
+
+def test_a_scope_is_large_by_the_vectors_it_has(conn: Connection) -> None:
+    add_episode(conn, episode("e1", "one", "two"), vectors(2), EMBEDDER)
+    assert large_scopes(conn, EMBEDDER, 2) == [ANA.key]
+    assert large_scopes(conn, EMBEDDER, 3) == []
+    assert large_scopes(conn, "another", 1) == []
 
 
 def test_a_seq_is_never_used_twice_so_a_watermark_skips_nothing(conn: Connection) -> None:
     add_episode(conn, episode("e1"), vectors(1), EMBEDDER)
-    watermark = vectors_after(conn, 0, 9, EMBEDDER)[-1][0]
+    watermark = scope_vectors_after(conn, ANA.key, EMBEDDER, 0, 9)[0][-1]
     conn.execute(text("DELETE FROM entries"))
     add_episode(conn, episode("e2"), vectors(1), EMBEDDER)
-    assert [row[1] for row in vectors_after(conn, watermark, 9, EMBEDDER)] == ["e2:0"]
+    assert scope_vectors_after(conn, ANA.key, EMBEDDER, watermark, 9)[1] == ["e2:0"]
 
 
 def test_entries_without_a_vector_of_this_embedder_are_missing_until_set(conn: Connection) -> None:

@@ -10,8 +10,9 @@ import pytest
 from seal_agent.errors import IntegrityError, NewerSchemaError, StoreError
 from seal_agent.ledger.episodes import add_episode
 from seal_agent.ledger.ledger import DATABASE, Ledger
-from seal_agent.ledger.migrations import APPLICATION_ID, BACKUP_PATTERN, MIGRATIONS, migrate
+from seal_agent.ledger.migrations import APPLICATION_ID, BACKUP_PATTERN, migrate
 from seal_agent.ledger.schema import metadata
+from seal_agent.ledger.steps import MIGRATIONS
 from tests.ledger.records import episode
 
 NEXT: Sequence[str] = ("ALTER TABLE episodes ADD COLUMN mood TEXT", "UPDATE episodes SET mood = 'calm'")

@@ -7,7 +7,6 @@ import pytest
 from seal_agent.errors import EmbeddingError
 from seal_agent.ledger.entries import count_missing_vectors, count_vectors
 from seal_agent.ledger.episodes import add_episode
-from seal_agent.ledger.generations import advance, create_generation
 from seal_agent.retrieval.backlog import embed_backlog
 from seal_agent.types import Episode, ScopeId, Turn
 from tests.brains import START, BrokenEmbedder
@@ -40,21 +39,11 @@ def test_a_portion_at_a_time_is_embedded_until_none_waits(brain: "Brain") -> Non
         assert count_vectors(conn, [ANA.key], brain.embedder.id) == 3
 
 
-def test_an_index_that_has_passed_an_entry_by_is_behind(brain: "Brain") -> None:
+def test_what_was_embedded_late_is_told_by_scope(brain: "Brain") -> None:
     brain.record(ANA, "first")
     record_unembedded(brain, "late")
-    with brain.ledger.write() as conn:
-        advance(conn, create_generation(conn, brain.embedder.id, "index/gen-1").number, 2)
-    assert embed_backlog(brain.ledger, brain.embedder)
-    assert not embed_backlog(brain.ledger, brain.embedder)
-
-
-def test_an_index_that_has_not_come_so_far_will_see_the_entry(brain: "Brain") -> None:
-    brain.record(ANA, "first")
-    record_unembedded(brain, "late")
-    with brain.ledger.write() as conn:
-        advance(conn, create_generation(conn, brain.embedder.id, "index/gen-1").number, 1)
-    assert not embed_backlog(brain.ledger, brain.embedder)
+    assert embed_backlog(brain.ledger, brain.embedder) == {ANA.key: ["late:0"]}
+    assert embed_backlog(brain.ledger, brain.embedder) == {}
 
 
 def test_an_embedder_that_fails_leaves_the_backlog_as_it_is(brain: "Brain") -> None:

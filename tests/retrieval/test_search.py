@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seal_agent.errors import UsageError, VectorIndexError
+from seal_agent.errors import UsageError
 from seal_agent.ledger import entries as ledger_entries
 from seal_agent.protocols import Vectors
 from seal_agent.retrieval.search import MAX_QUERY_CHARACTERS, Searcher
+from seal_agent.retrieval.vector_index import IndexStatus
 from seal_agent.types import ScopeId
 
 if TYPE_CHECKING:
@@ -28,38 +29,37 @@ def texts(searcher: Searcher, scope: ScopeId, query: str, k: int | None = None) 
 
 
 class FakeIndex:
-    """An index that answers what it is told to, or raises."""
+    """An index that answers what it is told to, or nothing because it does not serve."""
 
-    def __init__(
-        self,
-        found: Sequence[tuple[str, float]] = (),
-        *,
-        held: int | None = None,
-        error: VectorIndexError | None = None,
-        behind: bool = False,
-    ) -> None:
-        self.found = list(found)
-        self.held = len(self.found) if held is None else held
-        self.error = error
-        self.behind = behind
+    def __init__(self, found: Sequence[tuple[str, float]] | None = None) -> None:
+        self.found = found
         self.queries = 0
-        self.rebuilt = 0
+        self.wanted: list[str] = []
+        self.late: list[str] = []
+        self.rebuilt: list[Sequence[str]] = []
+        self.discarded = 0
 
-    def catch_up(self, limit: int | None = None) -> bool:
-        if self.error is not None:
-            raise self.error
-        return not self.behind
+    def want(self, scope_key: str) -> None:
+        self.wanted.append(scope_key)
 
-    def count(self, scope_key: str) -> int:
-        return self.held
-
-    def query(self, scope_key: str, vector: Vectors, k: int) -> list[tuple[str, float]]:
+    def query(self, scope_key: str, vector: Vectors, k: int) -> list[tuple[str, float]] | None:
         self.queries += 1
-        return self.found[:k]
+        return None if self.found is None else list(self.found[:k])
 
-    def rebuild(self) -> None:
-        self.rebuilt += 1
-        self.error = None
+    def embedded_late(self, scope_key: str, ids: Sequence[str]) -> None:
+        self.late.extend(ids)
+
+    def status(self) -> IndexStatus:
+        return IndexStatus(state="serving", generation=1, watermarks={}, error=None)
+
+    def wait(self, seconds: float) -> IndexStatus:
+        return self.status()
+
+    def discard(self) -> None:
+        self.discarded += 1
+
+    def rebuild(self, scope_keys: Sequence[str] = ()) -> None:
+        self.rebuilt.append(scope_keys)
 
     def close(self) -> None: ...
 
@@ -176,8 +176,9 @@ def test_an_entry_of_another_scope_is_dropped_whatever_the_index_says(brain: "Br
     brain.record(ANA, "a note of ana")
     index = FakeIndex(found=[("episode-0:0", 0.99), ("episode-1:0", 0.5)])
     searcher = brain.searcher(lambda: index, exact_scan_below=1)
+    searcher.search(ANA, "something first, that the index is made for")
     assert texts(searcher, ANA, "secret") == ["a note of ana"]
-    assert index.queries == 1
+    assert index.queries
     assert "episode-0:0" in caplog.text
     assert "secret of ben" not in caplog.text
 
@@ -251,40 +252,35 @@ def test_a_small_scope_never_makes_the_index(brain: "Brain") -> None:
         searcher.search(ANA, "one")
 
 
-def test_search_goes_on_without_a_broken_index_and_asks_it_once(brain: "Brain", caplog: pytest.LogCaptureFixture) -> None:
+def test_what_the_index_does_not_serve_is_scanned_exactly_and_wanted(brain: "Brain") -> None:
     brain.record(ANA, "I love cheese")
-    index = FakeIndex(error=VectorIndexError("bricked"))
+    index = FakeIndex()
     searcher = brain.searcher(lambda: index, exact_scan_below=1, lexical_weight=0.0)
-    assert texts(searcher, ANA, "cheese") == texts(searcher, ANA, "cheese") == ["I love cheese"]
-    assert str(searcher.index_error) == "bricked"
-    assert caplog.text.count("bricked") == 1
-    assert "cheese" not in caplog.text
-
-
-@pytest.mark.parametrize(("held", "found"), [(2, []), (0, []), (1, [("episode-0:0", 0.9)]), (2, [("episode-0:0", 0.9)])])
-def test_an_index_that_keeps_silent_is_not_believed(brain: "Brain", held: int, found: list[tuple[str, float]]) -> None:
-    brain.record(ANA, "I love cheese", "I love wine")
-    searcher = brain.searcher(lambda: FakeIndex(found, held=held), exact_scan_below=1, lexical_weight=0.0)
-    assert set(texts(searcher, ANA, "cheese")) == {"I love cheese", "I love wine"}
-    assert "rebuild" in str(searcher.index_error)
-
-
-def test_a_rebuilt_index_is_used_again(brain: "Brain") -> None:
-    brain.record(ANA, "I love cheese")
-    index = FakeIndex(found=[("episode-0:0", 0.9)], error=VectorIndexError("bricked"))
-    searcher = brain.searcher(lambda: index, exact_scan_below=1)
-    searcher.search(ANA, "cheese")
-    searcher.rebuild_index()
-    searcher.search(ANA, "cheese")
-    assert (index.rebuilt, index.queries, searcher.index_error) == (1, 1, None)
-
-
-def test_an_index_that_is_behind_is_not_asked(brain: "Brain") -> None:
-    brain.record(ANA, "I love cheese")
-    index = FakeIndex(behind=True)
-    searcher = brain.searcher(lambda: index, exact_scan_below=1)
     assert texts(searcher, ANA, "cheese") == ["I love cheese"]
-    assert (index.queries, searcher.index_error) == (0, None)
+    assert index.wanted == [ANA.key]
+
+
+def test_a_rebuild_is_of_the_large_scopes(brain: "Brain") -> None:
+    brain.record(ANA, "I love cheese", "I love wine")
+    brain.record(BEN, "I love tea")
+    index = FakeIndex()
+    brain.searcher(lambda: index, exact_scan_below=2).rebuild_index()
+    assert index.rebuilt == [[ANA.key]]
+
+
+def test_discarding_deletes_the_folders_whether_or_not_the_index_was_opened(brain: "Brain") -> None:
+    left = brain.ledger.folder / "index" / "gen-3"
+    left.mkdir(parents=True)
+    index = FakeIndex(found=[("episode-0:0", 0.9)])
+    searcher = brain.searcher(lambda: index, exact_scan_below=1)
+    searcher.embedded_late(ANA.key, ["nobody-listens:0"])
+    searcher.discard_index()
+    assert (left.exists(), index.discarded) == (False, 0)
+    brain.record(ANA, "I love cheese")
+    searcher.search(ANA, "cheese")
+    searcher.discard_index()
+    searcher.embedded_late(ANA.key, ["episode-0:0"])
+    assert (index.discarded, index.late) == (1, ["episode-0:0"])
 
 
 def test_threads_search_while_others_record(brain: "Brain") -> None:

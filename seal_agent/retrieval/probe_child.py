@@ -1,0 +1,87 @@
+"""The child's side of the probe: limit oneself, open the folder, compare, say `ok` or what is wrong. Started by `probe.py` alone.
+
+Deliberately no library for others: it may hang, be killed for the size of a file, or die in native code; that is what it is for.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seal_agent.errors import VectorIndexError
+from seal_agent.protocols import Vectors
+
+BATCH = 500
+NEAR = 1e-3
+"""Distance within which a vector has found itself; float32 rounding stays below a thousandth of this."""
+MISSED_SHARE = 0.005
+"""Share of vectors that an approximate index may miss: 0.0003 to 0.002 measured on whole ones, several per cent on torn ones."""
+MISSED_AT_LEAST = 2
+"""Misses that are always forgiven, so that a small index is not condemned for one."""
+BACKGROUND = 10
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    size = int.from_bytes(sys.stdin.buffer.read(8), "little")
+    order = json.loads(sys.stdin.buffer.read(size))
+    limit(**order["limits"])
+    samples = [read_sample(*scope["shape"]) for scope in order["scopes"]]
+    from seal_agent.retrieval.projection import ChromaProjection  # only now that the limits hold
+
+    try:
+        projection = ChromaProjection(Path(order["folder"]))
+        faults = [fault for scope, sample in zip(order["scopes"], samples, strict=True) if (fault := compare(projection, scope, sample))]
+    except VectorIndexError as error:
+        faults = [" ".join(str(error).split())]
+    sys.stdout.write((faults[0] if faults else "ok") + "\n")
+    sys.stdout.flush()
+    os._exit(0)  # no tidying up by libraries whose state is in question
+
+
+def limit(file_bytes: int, memory_bytes: int, parent: int) -> None:
+    """Bound what this process can do to the machine, and let it end with its parent."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    os.nice(BACKGROUND)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # die, rather than see the writes fail for ever
+    for kind, most in ((resource.RLIMIT_FSIZE, file_bytes), (resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_CORE, 0)):
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it was gone before that
+            os._exit(1)
+
+
+def read_sample(rows: int, columns: int) -> Vectors:
+    data = sys.stdin.buffer.read(rows * columns * 4)
+    return np.frombuffer(data, dtype=np.float32).reshape(rows, columns)
+
+
+def compare(projection: Any, scope: dict[str, Any], sample: Vectors) -> str | None:  # Any: chromadb is imported late; JSON
+    """Return what is wrong with one scope, or None."""
+    missing = set(scope["ids"]) - projection.ids(scope["scope_key"])
+    if missing:
+        return f"{len(missing)} of {len(scope['ids'])} ids are missing from {scope['scope_key']!r}"
+    held = projection.count(scope["scope_key"])
+    if held < len(scope["ids"]):
+        return f"it counts {held} of {len(scope['ids'])} vectors of {scope['scope_key']!r}"
+    missed = 0
+    for start in range(0, len(sample), BATCH):
+        cosines = projection.best_cosines(scope["scope_key"], sample[start : start + BATCH])
+        missed += len(sample[start : start + BATCH]) - sum(cosine >= 1.0 - NEAR for cosine in cosines)
+    if missed > max(MISSED_AT_LEAST, MISSED_SHARE * len(sample)):
+        return f"{missed} of {len(sample)} vectors of {scope['scope_key']!r} don't find themselves"
+    return None
+
+
+if __name__ == "__main__":
+    main()
