@@ -57,6 +57,9 @@ class FactSettings(Section):
         0.5, description="Least durability score of a sentence, about 0 for small talk and 1 for a fact; higher keeps less."
     )
     max_per_episode: Count = Field(20, description="Most facts drawn from one episode.")
+    hearsay: list[str] = Field(
+        ["document", "tool", "web"], description="No facts are drawn from episodes whose source begins with one of these, in lower case."
+    )
     duplicate_similarity: Share = Field(0.92, description="Cosine at and above which two facts say the same.")
     correction_similarity: Share = Field(0.45, description="Least cosine between a correction and the fact it supersedes.")
 

@@ -8,6 +8,7 @@ from seal_agent.consolidation.asking import Asked, Topics
 from seal_agent.consolidation.durability import Durability
 from seal_agent.consolidation.facts import Draft, draw_facts
 from seal_agent.consolidation.inner_loop import anchor_count, anchors, lessons, probes
+from seal_agent.consolidation.own_words import in_own_words
 from seal_agent.consolidation.questions import hold_out, without_leaks
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import Selection
@@ -42,7 +43,8 @@ def draw(run: Run, selection: Selection) -> list[Draft]:
         return []
     own = [(fact, vector) for fact, vector in selection.told if fact.scope == run.scope]
     embedder = run.backends.embedder
-    episodes = for_training(selection.episodes, run.backends.settings.privacy)
+    settings = run.backends.settings
+    episodes = in_own_words(for_training(selection.episodes, settings.privacy), settings.facts.hearsay)
     return draw_facts(episodes, own, Durability(embedder, run.cache), embedder, run.backends.settings.facts)
 
 

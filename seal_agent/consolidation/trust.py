@@ -5,6 +5,8 @@ Patterns only, as a last line behind `privacy/`, whose marks for what it found a
 
 import re
 
+from seal_agent.consolidation.orders import is_order
+
 SECRET = re.compile(
     r"\b(?:password|passwort|passcode|pin(?: code)?|secret|api[ _-]?key|token|cvv|otp)\b"
     r"(?:\s*[:=]|['’]s\b|\s*(?:(?:for|to|of|on|at)\s+(?:[\w'’-]+\s+){1,4})?(?:is|are|was|ist)\b)"
@@ -19,20 +21,10 @@ SECRET = re.compile(
     r"|\[redacted: \w+\]",
     re.IGNORECASE,
 )
-ORDER = re.compile(
-    r"\b(?:ignore|disregard|forget|override|do(?: not|n['’]t) follow)\b.{0,40}"
-    r"\b(?:instruction|prompt|rule|guideline|above|previous|earlier|everything)"
-    r"|\b(?:system prompt|jailbreak|developer mode|you are now)\b"
-    r"|\b(?:from now on,? you are|act as|pretend to be|train on this|learn this by heart)\b"
-    r"|^\W*(?:system|assistant|instructions?|new instructions?)\s*:"
-    r"|\[/?INST\]|<\|?/?(?:im_start|im_end|system|assistant|endoftext|episode|memory)\b"
-    r"|\bcall (?:the )?\w+ (?:tool|function)\b",
-    re.IGNORECASE | re.MULTILINE,
-)
 
 
 def refusal(text: str) -> str | None:
     """Why a text can't be learnt, or None: "secret" or "order"."""
     if SECRET.search(text):
         return "secret"
-    return "order" if ORDER.search(text) else None
+    return "order" if is_order(text) else None
