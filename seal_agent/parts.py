@@ -69,7 +69,9 @@ class Parts:
         self._searcher = Lazy(self._build_searcher)
         self._words_only = Lazy(self._build_words_only)
         self._threads = Threads()
-        self.serving = Serving(lambda: self.model, lambda path: builders.verify(path, self.base_sha256), ledger.folder)
+        self.serving = Serving(
+            lambda: self.model, lambda path: builders.verify(path, self.base_sha256), ledger.folder, settings.model.kept_adapters
+        )
 
     @property
     def ledger(self) -> Ledger:

@@ -88,7 +88,7 @@ def shared_model(chat_folder: Path) -> "LocalModel":
 def chat_model(shared_model: "LocalModel") -> "Generator[LocalModel]":
     """The tiny model, opened once for all tests: don't close it. Adapters that a test loads go with the test."""
     yield shared_model
-    for name in list(shared_model._views):
+    for name in list(shared_model._adapters):
         shared_model.unload_adapter(name)
 
 

@@ -1,35 +1,43 @@
-"""The agent's model in this process: transformers for the base, peft for the adapters, one view per adapter.
+"""The agent's model in this process: one copy of the base, a packed view of it that answers, and any number of adapters beside it.
 
-A view is a copy of the module tree that shares every base tensor (milliseconds, no weight copied) with one LoRA attached. Requests for
-different adapters therefore never touch each other's modules: no `set_adapter`, no in-place hot-swap, nothing to lock (both were
-measured to mix up answers without an error). This module does not decide which adapter is live, and does not verify files:
-`adapters/verify.py` does that before anything here opens them.
+An adapter is a set of small matrices that a row of the batch carries with it (`packed.py`); the loop that runs the rows is `engine.py`.
+Requests for different adapters therefore share each pass and never touch one another: no `set_adapter`, no in-place hot-swap, nothing to
+lock (both were measured to mix up answers without an error). Training gets plain views of the same base tensors. This module does not
+decide which adapter is live, and does not verify files: `adapters/verify.py` does that before anything here opens them.
 """
 
 import copy
 import logging
+import sys
+import time
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import torch
 from jinja2 import TemplateError
 from peft import PeftModel
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from seal_agent.config import ModelSettings
 from seal_agent.errors import GenerationError, ModelNotFoundError
+from seal_agent.models.engine import Engine, Limits
 from seal_agent.models.head import Head
-from seal_agent.models.lora_view import attach
+from seal_agent.models.lora_weights import read_lora
+from seal_agent.models.packed import LoraWeights, Segment, carrying, pack
+from seal_agent.models.requests import Batch, Prefix, Request, Row, Stream
+from seal_agent.models.speech import Speech
+from seal_agent.sampling import GREEDY, MAX_SEED, Sampling
 from seal_agent.types import Generation, Turn
 
 logger = logging.getLogger(__name__)
 
 MIN_PREFIX = 32
 """Tokens that prompts must share for their common beginning to be run once."""
+NUCLEUS = 0.95
+"""Of sampled batches, which is how the writer of self-edits is asked."""
 
 
 class LocalModel:
@@ -53,8 +61,9 @@ class LocalModel:
         self._ends = declared_ends(base.generation_config)
         self._base: PreTrainedModel | None = prepare(base.to(self.device))  # type: ignore[arg-type]  # transformers wraps `to`
         self._head: Head | None = Head(self.new_view())
-        self._views: dict[str, tuple[Path, torch.nn.Module]] = {}
-        self._lock = Lock()
+        self._serving: tuple[Any, Engine] | None = None
+        self._adapters: dict[str, tuple[Path, LoraWeights]] = {}
+        self._lock = RLock()
 
     @property
     def id(self) -> str:
@@ -73,17 +82,31 @@ class LocalModel:
             raise GenerationError(f"The model {self._id!r} was closed.")
         return self._head
 
+    def serving(self) -> tuple[Any, Engine]:
+        """The view that answers, and the loop that runs it; made at the first use. Any: a causal model, whose `__call__` is untyped."""
+        with self._lock:
+            if self._serving is None:
+                self._require_base()
+                view = pack(self.new_view())
+                limits = Limits(rows=self._settings.batch_rows, tokens=self._settings.batch_tokens, waiting=self._settings.max_waiting)
+                self._serving = view, Engine(view, limits)
+            return self._serving
+
     def load_adapter(self, name: str, path: Path) -> None:
         with self._lock:
-            if name in self._views:
-                if self._views[name][0] == path:
-                    return
-                raise GenerationError(f"Adapter {name!r} is already loaded from {self._views[name][0]}; a name is used once.")
-            self._views[name] = (path, prepare(attach(self.new_view(), path)))
+            known = self._adapters.get(name)
+            view, _ = self.serving()
+        if known is None:
+            weights = read_lora(name, view, path)  # not under the lock: requests that use others go on
+            with self._lock:
+                self._require_base()
+                known = self._adapters.setdefault(name, (path, weights))
+        if known[0] != path:
+            raise GenerationError(f"Adapter {name!r} is already loaded from {known[0]}; a name is used once.")
 
     def unload_adapter(self, name: str) -> None:
         with self._lock:
-            self._views.pop(name, None)
+            self._adapters.pop(name, None)
 
     def generate(
         self,
@@ -94,59 +117,43 @@ class LocalModel:
         temperature: float = 0.0,
         seed: int = 0,
     ) -> list[Generation]:
-        view = self._view(adapter)
+        weights, (_, engine) = self._weights(adapter), self.serving()
+        if not prompts:
+            return []
         encoded = [self.encode_prompt(prompt) for prompt in prompts]
-        done: dict[int, Generation] = {}
-        for rows in batches_by_length([len(ids) + max_tokens for ids in encoded], self._settings.batch_tokens):
-            generated = self._generate_batch(view, [encoded[row] for row in rows], max_tokens, temperature, seed + rows[0])
-            done.update(zip(rows, generated, strict=True))
-        return [done[row] for row in range(len(prompts))]
+        shared = len(common_prefix(encoded))
+        batch = Batch(Prefix(shared) if shared else None)
+        for number, ids in enumerate(encoded):
+            sampling = Sampling(max_tokens=max_tokens, temperature=temperature, top_p=NUCLEUS, seed=(seed + number) % MAX_SEED)
+            batch.add(self._row(batch, number, ids, weights, sampling))
+        engine.submit(batch)
+        return batch.wait()
 
-    def _generate_batch(self, view: Any, encoded: list[list[int]], max_tokens: int, temperature: float, seed: int) -> list[Generation]:
-        # Any: PeftModel and PreTrainedModel share `generate` but no base class that declares it.
-        prefix = common_prefix(encoded)
-        ids, mask = pad([row[len(prefix) :] for row in encoded], self.pad_id, left=True)
-        head = torch.tensor(prefix, dtype=torch.long).expand(len(encoded), -1)
-        ids, mask = torch.cat([head, ids], dim=1).to(self.device), torch.cat([torch.ones_like(head), mask], dim=1).to(self.device)
-        sampling = {"do_sample": True, "temperature": temperature, "top_p": 0.95} if temperature > 0 else {"do_sample": False}
-        # fork_rng keeps the caller's random state untouched; sampling is only used at night, one cycle at a time.
-        with torch.inference_mode(), torch.random.fork_rng(enabled=temperature > 0):
-            if temperature > 0:
-                torch.manual_seed(seed)
-            output = view.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                past_key_values=self._prefill(view, prefix, len(encoded)),
-                max_new_tokens=max_tokens,
-                pad_token_id=self.pad_id,
-                eos_token_id=sorted({self.end_id, *self._ends}),
-                **sampling,
-            )
-        return [self._generation(row[ids.shape[1] :].tolist()) for row in output]
+    def stream(
+        self, prompt: Sequence[Turn], *, adapter: str | None = None, sampling: Sampling = GREEDY, timeout: float | None = None
+    ) -> Stream:
+        weights, (_, engine) = self._weights(adapter), self.serving()
+        stream = Stream(None if timeout is None else time.monotonic() + timeout)
+        stream.add(self._row(stream, 0, self.encode_prompt(prompt), weights, sampling))
+        engine.submit(stream)
+        return stream
 
-    def _prefill(self, view: Any, prefix: list[int], rows: int) -> DynamicCache | None:
-        """Run what all prompts of a batch begin with once, instead of once per row: worked examples cost nothing then."""
-        if not prefix:
-            return None
-        cache = DynamicCache(config=view.config)
-        view(input_ids=torch.tensor([prefix], device=self.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
-        cache.batch_repeat_interleave(rows)
-        return cache
-
-    def _generation(self, tokens: list[int]) -> Generation:
-        ends = {self.end_id, *self._ends}
-        kept = list(takewhile(lambda token: token not in ends, tokens))
-        text = str(self.tokenizer.decode(kept, skip_special_tokens=True)).strip()
-        return Generation(text=text, tokens=len(kept), finished=len(kept) < len(tokens))
+    def _row(self, request: Request, number: int, ids: list[int], weights: LoraWeights | None, sampling: Sampling) -> Row:
+        places = getattr(self._require_base().config, "max_position_embeddings", None) or sys.maxsize
+        if len(ids) >= places:
+            raise GenerationError(f"The prompt has {len(ids):,} tokens, {self._id!r} takes {places - 1:,} and an answer. Shorten it.")
+        most = min(sampling.max_tokens, places - len(ids))
+        speech = Speech(self.tokenizer, self._ends | {self.end_id}, sampling, most)
+        return Row(request=request, number=number, ids=ids, adapter=weights, speech=speech, most=len(ids) + most)
 
     def score(self, items: Sequence[tuple[Sequence[Turn], str]], *, adapter: str | None = None) -> list[list[float]]:
-        view = self._view(adapter)
+        weights, (view, _) = self._weights(adapter), self.serving()
         encoded = [self.encode_pair(prompt, answer) for prompt, answer in items]
         done: dict[int, list[float]] = {}
         for rows in batches_by_length([len(ids) for ids, _ in encoded], self._settings.batch_tokens):
             ids, mask = pad([encoded[row][0] for row in rows], self.pad_id, left=False)
             labels = answer_mask([encoded[row] for row in rows], ids.shape)
-            with torch.inference_mode():
+            with torch.inference_mode(), carrying(() if weights is None else (Segment(weights, None),)):
                 logprobs = -answer_losses(view, self.head, ids.to(self.device), mask.to(self.device), labels.to(self.device))
             counts = labels.sum(dim=1).tolist()
             for row, values in zip(rows, torch.split(logprobs.float().cpu(), counts), strict=True):
@@ -159,8 +166,11 @@ class LocalModel:
 
     def close(self) -> None:
         with self._lock:
-            self._views.clear()
+            serving, self._serving = self._serving, None
+            self._adapters.clear()
             self._base = self._head = None
+        if serving is not None:
+            serving[1].close()
 
     @property
     def end_id(self) -> int:
@@ -195,13 +205,14 @@ class LocalModel:
         tail = self.tokenizer.encode(answer, add_special_tokens=False)
         return [*head, *tail, *([self.end_id] if prompt and ended else [])], len(head)
 
-    def _view(self, adapter: str | None) -> Any:
-        if adapter is None:
-            return self._require_base()
-        try:
-            return self._views[adapter][1]
-        except KeyError:
-            raise GenerationError(f"Adapter {adapter!r} is not loaded; call load_adapter first. Loaded: {sorted(self._views)}.") from None
+    def _weights(self, adapter: str | None) -> LoraWeights | None:
+        with self._lock:
+            self._require_base()
+            if adapter is None:
+                return None
+            if adapter not in self._adapters:
+                raise GenerationError(f"Adapter {adapter!r} is not loaded; call load_adapter first. Loaded: {sorted(self._adapters)}.")
+            return self._adapters[adapter][1]
 
     def _require_base(self) -> PreTrainedModel:
         if self._base is None:

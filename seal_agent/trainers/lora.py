@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from seal_agent.config import TrainingSettings
 from seal_agent.errors import CycleInterruptedError, StoreFullError, TrainingError
 from seal_agent.models.local import LocalModel
-from seal_agent.models.lora_view import making_lora
+from seal_agent.models.making_lora import making_lora
 from seal_agent.trainers.frozen import Item, Upper, fill, layers_of
 from seal_agent.types import Example, Progress, ProgressCallback, TrainingResult
 

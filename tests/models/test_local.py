@@ -13,11 +13,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from transformers import DynamicCache
 
 from seal_agent.errors import GenerationError, ModelNotFoundError
 from seal_agent.models import local
+from seal_agent.models.engine import Engine
 from seal_agent.models.local import LocalModel, batches_by_length, common_prefix, pick_dtype
+from seal_agent.models.requests import Row
 from seal_agent.types import Turn
 from tests.chat_models import ANSWERS, ASKED, VOCABULARY, WORDS, asking, hash_of_base, open_chat_model, save_chat_model, save_tokenizer
 
@@ -46,19 +47,17 @@ def test_a_long_common_beginning_is_run_once_and_changes_no_answer(chat_model: L
     beginning = " ".join(random.Random(1).choices(WORDS, k=60))
     prompts = asking(*(f"{beginning} {end}" for end in ("red", "blue fish", "what is water ?", "no")))
     runs: list[int] = []
-    prefill = chat_model._prefill
+    fill = Engine._fill
 
-    def noted(view: object, prefix: list[int], rows: int) -> DynamicCache | None:
-        runs.append(len(prefix))
-        return prefill(view, prefix, rows)
+    def noted(engine: Engine, row: Row) -> int:
+        runs.append(fill(engine, row))
+        return runs[-1]
 
-    monkeypatch.setattr(chat_model, "_prefill", noted)
+    monkeypatch.setattr(Engine, "_fill", noted)
     answers = [answer.text for answer in chat_model.generate(prompts, max_tokens=8)]
-    assert len(runs) == 1
-    assert runs[0] > 60
+    assert sum(length > 60 for length in runs) == 1
     monkeypatch.setattr(local, "MIN_PREFIX", 1000)
     assert [answer.text for answer in chat_model.generate(prompts, max_tokens=8)] == answers == one_by_one(chat_model, prompts)
-    assert runs[1] == 0
 
 
 def test_sampling_is_reproducible_and_leaves_the_random_state_of_torch_alone(chat_model: LocalModel) -> None:
@@ -166,12 +165,13 @@ def test_threads_that_ask_different_adapters_never_get_each_others_answers(chat_
     assert [(name, text) for name, text in got if text != wanted[name]] == []
 
 
-def test_unloading_frees_the_view(chat_model: LocalModel, lora_folders: dict[str, Path]) -> None:
+def test_unloading_frees_the_adapter(chat_model: LocalModel, lora_folders: dict[str, Path]) -> None:
     chat_model.load_adapter("oslo", lora_folders["oslo"])
-    view = weakref.ref(chat_model._view("oslo"))
+    chat_model.generate(asking(ASKED), adapter="oslo", max_tokens=2)
+    weights = weakref.ref(chat_model._weights("oslo").pairs["model.layers.3.self_attn.q_proj"].down)  # type: ignore[union-attr]  # loaded
     chat_model.unload_adapter("oslo")
     gc.collect()
-    assert view() is None
+    assert weights() is None
 
 
 def test_rolling_back_and_forward_gives_equal_numbers_to_the_bit(chat_model: LocalModel, lora_folders: dict[str, Path]) -> None:

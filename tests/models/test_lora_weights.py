@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from peft import get_peft_model_state_dict
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from seal_agent.errors import IntegrityError
 from seal_agent.models.local import LocalModel
-from seal_agent.models.lora_view import CONFIG, WEIGHTS, attach, making_lora
+from seal_agent.models.lora_weights import CONFIG, WEIGHTS
+from seal_agent.models.making_lora import making_lora
 from tests.chat_models import FACTS, asking, hash_of_base, open_chat_model, save_chat_model, teach
 
 Tensors = dict[str, torch.Tensor]
@@ -51,7 +52,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "config empty": (lambda folder: (folder / CONFIG).write_text("{}"), "can't be put on this model"),
     "another method": (lambda folder: configure(folder, peft_type="IA3"), "can't be put on this model"),
     "no such method": (lambda folder: configure(folder, peft_type="MAGIC"), "can't be put on this model"),
-    "no such module": (lambda folder: configure(folder, target_modules=["nowhere"]), "nowhere"),
+    "no such module": (lambda folder: configure(folder, target_modules=["nowhere"]), "no module 'nowhere'"),
     "a tensor missing": (lambda folder: rewrite(folder, without), f"{NAME} is missing"),
     "a tensor too many": (lambda folder: rewrite(folder, lambda all_: {**all_, "x.lora_A.weight": torch.zeros(4, 32)}), "x.* no place"),
     "a tensor renamed": (
@@ -73,14 +74,29 @@ def test_a_damaged_adapter_is_refused_and_leaves_nothing_behind(damage: str, cha
     with pytest.raises(IntegrityError, match=rf"(?s)oslo.*{message}.*Roll back"):
         chat_model.load_adapter("broken", folder)
     assert hash_of_base(chat_model) == base
-    assert chat_model._views == {}
+    assert chat_model._adapters == {}
 
 
-def test_every_tensor_of_the_file_is_in_the_view(chat_model: LocalModel, folder: Path) -> None:
-    held = get_peft_model_state_dict(attach(chat_model.new_view(), folder), save_embedding_layers=False)
-    stored = load_file(folder / WEIGHTS)
-    assert held.keys() == stored.keys()
-    assert all(torch.equal(held[name], stored[name]) for name in stored)
+def test_an_adapter_says_what_peft_makes_of_the_same_folder(chat_model: LocalModel, folder: Path) -> None:
+    chat_model.load_adapter("oslo", folder)
+    prompt, answer = asking("what is water ?")[0], "red soup in the street"
+    ids, start = chat_model.encode_pair(prompt, answer)
+    with making_lora(), torch.inference_mode():
+        logits = PeftModel.from_pretrained(chat_model.new_view(), str(folder))(input_ids=torch.tensor([ids])).logits[0]
+        known = torch.log_softmax(logits.double(), dim=-1)
+    wanted = [float(known[place - 1, ids[place]]) for place in range(start, len(ids))]
+    assert chat_model.score([(prompt, answer)], adapter="oslo")[0] == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [{"use_dora": True}, {"use_rslora": True}, {"bias": "all"}, {"alpha_pattern": {"q_proj": 9}}, {"modules_to_save": ["lm_head"]}],
+    ids=lambda variant: next(iter(variant)),
+)
+def test_a_variant_of_lora_is_refused_rather_than_half_applied(chat_model: LocalModel, folder: Path, variant: dict[str, Any]) -> None:
+    configure(folder, **variant)
+    with pytest.raises(IntegrityError, match=f"{next(iter(variant))}.*variant of LoRA that is not served"):
+        chat_model.load_adapter("variant", folder)
 
 
 def test_an_adapter_made_for_another_shape_of_model_is_refused(chat_model: LocalModel, tmp_path: Path) -> None:
