@@ -193,6 +193,11 @@ class Scope:
         with self._parts.ledger.read() as connection:
             return list_facts(connection, self._id, states=states)
 
+    def profile(self) -> list[Fact]:
+        """Return what stands in every context: standing preferences, procedures and traits, shared ones too, the newest first."""
+        with self._parts.ledger.read() as connection:
+            return profile_facts(list_facts(connection, self._id, inherit=True))
+
     def ask(self, question: str, *, use: Route = "auto") -> Answer:
         """Answer from text, from weights or from both; `trace` says which, which adapter answered and what was cited.
 
@@ -291,5 +296,6 @@ class Scope:
     asearch = in_thread(search)
     acontext = in_thread(context)
     afacts = in_thread(facts)
+    aprofile = in_thread(profile)
     aask = in_thread(ask, slow=True)
     aask_many = in_thread(ask_many, slow=True)

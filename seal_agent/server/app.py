@@ -28,7 +28,7 @@ from seal_agent.server.credentials import Doorkeeper
 from seal_agent.server.cycles import Cycles
 from seal_agent.server.limits import Places, RateLimit
 from seal_agent.server.metrics import Metrics
-from seal_agent.server.refusals import Json, Refusal, error_body, refusal_of
+from seal_agent.server.refusals import Json, Refusal, error_body, fault, refusal_of
 from seal_agent.server.service import Service
 from seal_agent.server.upstream import Upstream
 from seal_agent.types import ScopeId
@@ -122,6 +122,7 @@ def routes(service: Service) -> FastAPI:
         app.include_router(module.router)
     app.add_exception_handler(HTTPException, on_http)  # type: ignore[arg-type]  # Starlette types every handler for Exception
     app.add_exception_handler(RequestValidationError, on_invalid)  # type: ignore[arg-type]  # as above
+    app.add_exception_handler(Exception, on_fault)
     app.add_exception_handler(SealAgentError, on_memory)  # type: ignore[arg-type]  # as above
     app.openapi = lambda: document(app)  # type: ignore[method-assign]  # FastAPI's own way to change the document
     return app
@@ -161,6 +162,11 @@ async def on_invalid(_: Request, error: RequestValidationError) -> Response:
 
 async def on_memory(_: Request, error: SealAgentError) -> Response:
     return refusal_of(error).response()
+
+
+async def on_fault(request: Request, _: Exception) -> Response:
+    """Say nothing of the cause: the boundary, to which it is raised on, logs it."""
+    return fault(request.state.request_id).response()
 
 
 def document(app: FastAPI) -> dict[str, Any]:  # Any: OpenAPI

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from seal_agent.server.credentials import Doorkeeper
 from seal_agent.server.limits import Places, RateLimit
 from seal_agent.server.metrics import Metrics
-from seal_agent.server.refusals import Refusal, bad_request
+from seal_agent.server.refusals import Refusal, bad_request, fault
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +79,7 @@ class Boundary:
             await answer.refuse(refused, scope, receive)
         except Exception as error:  # the last boundary: logged with its trace, and the client gets no word of it
             logger.error("request %s failed: %s", answer.request_id, type(error).__name__, exc_info=scrubbed(error))
-            message = f"Something went wrong here; the server's log has it under {answer.request_id}."
-            failure = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, message, code="internal_error")
-            await answer.refuse(failure, scope, receive)
+            await answer.refuse(fault(answer.request_id), scope, receive)
         finally:
             self._tell(scope, answer, time.perf_counter() - started)
 

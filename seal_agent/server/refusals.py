@@ -72,6 +72,12 @@ def too_many(message: str, seconds: float = RETRY_SECONDS) -> Refusal:
     return Refusal(HTTPStatus.TOO_MANY_REQUESTS, message, code="rate_limit_exceeded", headers={"retry-after": str(wait)})
 
 
+def fault(request_id: str) -> Refusal:
+    """What a client is told of a bug of ours."""
+    message = f"Something went wrong here; the server's log has it under {request_id}."
+    return Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, message, code="internal_error")
+
+
 def error_body(status: int, message: str, *, code: str, param: str | None = None) -> dict[str, object]:
     kind = TYPES.get(status, "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
