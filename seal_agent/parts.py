@@ -91,6 +91,11 @@ class Parts:
         return self._model.get()
 
     @property
+    def model_id(self) -> str:
+        """Id of the model, without loading it."""
+        return self.settings.model.id if self._builders.owns_model else self.model.id
+
+    @property
     def loaded_model(self) -> Model | None:
         """The model if it is loaded."""
         return self._model.peek()

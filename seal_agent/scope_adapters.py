@@ -29,6 +29,11 @@ class ScopeAdapters:
         self._parts = parts
         self._scope = scope
 
+    @property
+    def base_id(self) -> str:
+        """Id of the model that they are for; loads nothing."""
+        return self._parts.model_id
+
     def list(self) -> list[Adapter]:
         """Return this scope's adapters by version, the rejected ones too."""
         with self._parts.ledger.read() as connection:

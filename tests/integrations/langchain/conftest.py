@@ -1,7 +1,8 @@
 """Brains on the fakes for the tests of the LangChain package."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,3 +20,14 @@ def memory(tmp_path: Path) -> Iterator[Memory]:
 @pytest.fixture
 def ana(memory: Memory) -> Scope:
     return memory.scope(user="ana", agent="support")
+
+
+@pytest.fixture
+def benchmark() -> Callable[..., Any]:  # Any: whatever the timed function returns
+    """What langchain-tests expects of pytest-benchmark, without the timing."""
+    return lambda function, *arguments, **options: function(*arguments, **options)
+
+
+@pytest.fixture
+def vcr() -> None:
+    """What langchain-tests expects of pytest-recording: nothing is recorded, as nothing speaks to a network."""
