@@ -17,7 +17,8 @@ def within(seconds: float, what: str, do: Callable[[], T]) -> T | None:
     try:
         return begun(do).result(seconds)
     except Exception as error:  # noqa: BLE001  # logged: an agent without its memory is worth more than no agent
-        return missed(what, seconds, error)
+        tell(what, seconds, error)
+        return None
 
 
 async def awithin(seconds: float, what: str, do: Callable[[], T]) -> T | None:
@@ -25,7 +26,8 @@ async def awithin(seconds: float, what: str, do: Callable[[], T]) -> T | None:
     try:
         return await asyncio.wait_for(asyncio.wrap_future(begun(do)), seconds)
     except Exception as error:  # noqa: BLE001  # as above
-        return missed(what, seconds, error)
+        tell(what, seconds, error)
+        return None
 
 
 def begun(do: Callable[[], T]) -> Future[T]:
@@ -44,7 +46,7 @@ def begun(do: Callable[[], T]) -> Future[T]:
     return done
 
 
-def missed(what: str, seconds: float, error: Exception) -> None:
+def tell(what: str, seconds: float, error: Exception) -> None:
     if isinstance(error, TimeoutError):
         logger.warning("%s took longer than %.1f s; going on without it", what, seconds)
     else:

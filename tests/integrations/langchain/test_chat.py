@@ -18,7 +18,7 @@ from seal_agent.integrations.langchain.chat_tools import Speech
 from seal_agent.errors import OverloadedError, UnknownRecordError, UsageError
 from seal_agent.memory import Memory
 from seal_agent.scope import Scope
-from seal_agent.testing import ScriptedModel
+from seal_agent.testing import Call, ScriptedModel
 from seal_agent.types import Turn
 from tests.brains import learn, open_brain
 
@@ -29,6 +29,13 @@ QUESTION = "What may Ana eat?"
 def weather(city: str) -> str:
     """Tell the weather."""
     return city
+
+
+def calls(memory: Memory) -> list[Call]:
+    """What the scripted model was asked."""
+    model = memory._parts.model
+    assert isinstance(model, ScriptedModel)
+    return model.calls
 
 
 def saying(text: str, folder: Path) -> Memory:
@@ -61,9 +68,8 @@ def test_the_live_adapter_one_by_name_and_the_base_answer_differently(memory: Me
 @pytest.mark.parametrize("per_call", [{}, {"model": "seal-agent"}])
 def test_a_cache_never_gives_an_answer_of_before_a_hot_swap(memory: Memory, ana: Scope, cache: InMemoryCache, per_call: Any) -> None:
     chat = ChatSeal(scope=ana, model="seal-agent:base" if per_call else "seal-agent")
-    scripted = memory._parts.model
     before = [chat.invoke(QUESTION, **per_call).content for _ in range(2)]
-    assert len(scripted.calls) == 1  # the second came from the cache
+    assert len(calls(memory)) == 1  # the second came from the cache
     learn(memory, ana, {QUESTION: "Lentils."})
     assert [*before, chat.invoke(QUESTION, **per_call).content] == ["I don't know.", "I don't know.", "Lentils."]
     ana.adapters.rollback()
@@ -74,7 +80,7 @@ def test_answers_that_look_things_up_are_not_cached(ana: Scope, memory: Memory, 
     chat = ChatSeal(scope=ana, use="both")
     for _ in range(2):
         chat.invoke(QUESTION)
-    assert len(memory._parts.model.calls) == 2
+    assert len(calls(memory)) == 2
     assert cache._cache == {}
     with pytest.raises(UsageError, match="can't be cached"):
         ChatSeal(scope=ana, use="text", cache=True)
@@ -83,10 +89,10 @@ def test_answers_that_look_things_up_are_not_cached(ana: Scope, memory: Memory, 
 def test_looking_things_up_puts_them_into_the_prompt_and_cites_them(memory: Memory, ana: Scope) -> None:
     episode = ana.add("I'm vegetarian.")
     reply = ChatSeal(scope=ana, use="both").invoke(QUESTION)
-    assert "I'm vegetarian." in memory._parts.model.calls[-1].prompt[-1].content
+    assert "I'm vegetarian." in calls(memory)[-1].prompt[-1].content
     assert reply.response_metadata["cited"] == [episode.id]
     ChatSeal(scope=ana).invoke(QUESTION)
-    assert "vegetarian" not in str(memory._parts.model.calls[-1].prompt)
+    assert "vegetarian" not in str(calls(memory)[-1].prompt)
 
 
 def test_an_adapter_of_somebody_else_and_a_name_that_is_not_ours_are_refused(memory: Memory, ana: Scope) -> None:
@@ -102,7 +108,7 @@ def test_parameters_reach_the_model_and_per_call_ones_win(memory: Memory, ana: S
     chat = ChatSeal(scope=ana, temperature=0.5, max_tokens=9, seed=7, stop=["know"])
     assert chat.invoke(QUESTION).content == "I don't "
     assert chat.invoke(QUESTION, temperature=0.0, max_tokens=1).content == "I"
-    first, second = memory._parts.model.calls
+    first, second = calls(memory)
     assert (first.temperature, first.max_tokens, first.seed) == (0.5, 9, 7)
     assert (second.temperature, second.max_tokens, second.seed) == (0.0, 1, 7)
     assert chat.invoke(QUESTION, max_tokens=1).response_metadata["finish_reason"] == "length"
@@ -129,7 +135,12 @@ def test_when_too_many_wait_it_tries_again_and_then_gives_up(ana: Scope, monkeyp
 async def test_a_stream_that_is_left_early_frees_its_place(ana: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
     real = Scope.stream
-    monkeypatch.setattr(Scope, "stream", lambda self, *a, **o: opened.append(real(self, *a, **o)) or opened[-1])
+
+    def watched(self: Scope, *arguments: Any, **options: Any) -> Any:
+        opened.append(real(self, *arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(Scope, "stream", watched)
     chat = ChatSeal(scope=ana)
     stream = chat.astream(QUESTION)
     await anext(stream)
@@ -189,12 +200,12 @@ def test_without_tools_the_marks_are_only_words(tmp_path: Path) -> None:
 
 def test_tools_are_described_to_the_model_after_the_system_message(memory: Memory, ana: Scope) -> None:
     ChatSeal(scope=ana).bind_tools([weather], tool_choice="weather").invoke([SystemMessage("Be brief."), HumanMessage("hi")])
-    system = memory._parts.model.calls[-1].prompt[0].content
+    system = calls(memory)[-1].prompt[0].content
     assert system.startswith("Be brief.\n\n")
     assert '"Tell the weather."' in system
     assert system.endswith("You must call the tool 'weather' now.")
     ChatSeal(scope=ana).bind_tools([weather], tool_choice="none").invoke("hi")
-    assert "weather" not in str(memory._parts.model.calls[-1].prompt)
+    assert "weather" not in str(calls(memory)[-1].prompt)
     with pytest.raises(UsageError, match="names no tool"):
         ChatSeal(scope=ana).bind_tools([weather], tool_choice="wether")
 
@@ -209,7 +220,7 @@ def test_a_whole_conversation_becomes_turns_in_order() -> None:
         ToolMessage("no such city", tool_call_id="2", status="error"),
         SystemMessage("Two."),
         AIMessage(""),
-        ChatMessage("bye", role="user"),
+        ChatMessage(content="bye", role="user"),
     ]
     assert [(turn.role, turn.content, turn.name) for turn in to_conversation(said)] == [
         ("system", "One.\n\nTwo.", None),
@@ -226,7 +237,7 @@ def test_a_whole_conversation_becomes_turns_in_order() -> None:
     [
         (HumanMessage([{"type": "image_url", "image_url": {"url": "data:"}}]), "'image_url'"),
         (HumanMessage([{"type": "audio"}]), "'audio'"),
-        (ChatMessage("x", role="moderator"), "'moderator'"),
+        (ChatMessage(content="x", role="moderator"), "'moderator'"),
         (SystemMessage("only this"), "nothing to answer"),
     ],
 )
@@ -251,5 +262,5 @@ def test_structured_output_comes_back_in_the_asked_for_shape(tmp_path: Path) -> 
 
 def test_the_prompt_holds_what_was_said_and_nothing_more(memory: Memory, ana: Scope) -> None:
     ChatSeal(scope=ana).invoke("hi")
-    prompt: Sequence[Turn] = memory._parts.model.calls[-1].prompt
+    prompt: Sequence[Turn] = calls(memory)[-1].prompt
     assert [(turn.role, turn.content) for turn in prompt] == [("system", ""), ("user", "hi")]

@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
+from pydantic import Field
 from seal_agent.integrations.langchain import ChatSeal, SealMemoryMiddleware
 
 from seal_agent.errors import UsageError
@@ -25,7 +26,7 @@ from seal_agent.testing import ScriptedModel
 from tests.brains import BrokenEmbedder, learn, open_brain
 from tests.integrations.langchain.scripted import SAYS, engine
 
-ASKED = {"messages": [{"role": "user", "content": "What may I eat?"}]}
+ASKED: Any = {"messages": [{"role": "user", "content": "What may I eat?"}]}
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Who:
 class Listening(GenericFakeChatModel):
     """A model of another make that keeps what it is asked, and may fail."""
 
-    heard: list[Any] = []
+    heard: list[Any] = Field(default_factory=list)
     fails: bool = False
 
     def _generate(self, messages: Any, *arguments: Any, **options: Any) -> Any:
@@ -117,9 +118,12 @@ def test_a_function_says_whose_memory_it_is(memory: Memory) -> None:
 def test_it_searches_once_per_message_however_many_calls_the_model_makes(ana: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
     searched: list[str] = []
     real = Scope.context
-    monkeypatch.setattr(
-        Scope, "context", lambda self, query, *rest, **named: (searched.append(query), real(self, query, *rest, **named))[1]
-    )
+
+    def watched(self: Scope, query: str, *rest: Any) -> Any:
+        searched.append(query)
+        return real(self, query, *rest)
+
+    monkeypatch.setattr(Scope, "context", watched)
 
     @tool
     def look() -> str:
@@ -191,7 +195,7 @@ def test_an_interrupt_is_no_failure_and_what_was_recalled_is_in_no_checkpoint(me
     model = listening(AIMessage("", tool_calls=[{"name": "confirm", "args": {}, "id": "1"}]), "Done.")
     saver = InMemorySaver()
     agent = create_agent(model, [confirm], middleware=[SealMemoryMiddleware(ana)], checkpointer=saver)
-    config = {"configurable": {"thread_id": "t1"}}
+    config: Any = {"configurable": {"thread_id": "t1"}}
     agent.invoke(ASKED, config=config)
     assert len(episodes(memory, ana)) == 1
     assert "vegetarian" not in repr(saver.storage) + repr(saver.blobs) + repr(saver.writes)

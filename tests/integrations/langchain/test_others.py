@@ -132,7 +132,7 @@ async def test_the_recorder_records_exchanges_of_any_model_streamed_or_not(memor
 
 
 def test_the_recorder_records_that_a_model_failed_and_leaves_calls_of_tools_out(memory: Memory, ana: Scope) -> None:
-    handler = {"callbacks": [SealCallbackHandler(ana, session="s9")]}
+    handler: Any = {"callbacks": [SealCallbackHandler(ana, session="s9")]}
     with pytest.raises(StopIteration):
         GenericFakeChatModel(messages=iter([])).invoke("Anybody?", config=handler)
     calling = AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "1"}])

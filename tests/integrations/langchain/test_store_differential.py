@@ -73,7 +73,7 @@ def without_empty(store: InMemoryStore) -> None:
         del store._data[namespace]
 
 
-@settings(max_examples=40, deadline=None, phases=SHRINKLESS, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, phases=SHRINKLESS, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=BATCHES, indexed=st.booleans())
 def test_the_same_operations_give_the_same_answers_as_the_in_memory_store(brain: Memory, batches: list[list[Op]], indexed: bool) -> None:
     embedder = HashEmbedder()
