@@ -16,6 +16,7 @@ from seal_agent.errors import SettingsError
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Policy = Literal["keep", "redact", "block"]
 
@@ -47,8 +48,12 @@ class RetrievalSettings(Section):
 
     embedder: str = Field("all-minilm-l6-v2", description="Hub id, local folder, or the embedded all-minilm-l6-v2.")
     k: Count = Field(8, description="Hits that a search returns.")
-    dense_weight: float = Field(0.5, ge=0.0, description="Weight of the vector score in the fused score.")
-    lexical_weight: float = Field(1.0, ge=0.0, description="Weight of the BM25 score in the fused score.")
+    turn_weight: Weight = Field(0.3, description="Weight in the fused score of BM25 over a turn or fact by itself.")
+    window_weight: Weight = Field(1.0, description="Of BM25 over a turn with two turns before and after it.")
+    conversation_weight: Weight = Field(0.5, description="Of BM25 over the whole conversation that a turn is part of.")
+    speaker_weight: Weight = Field(0.4, description="Of being said by somebody whom the query names.")
+    dense_weight: Weight = Field(0.1, description="Of the vector of the turn or fact itself.")
+    near_weight: Weight = Field(0.6, description="Of the vectors of a turn and of the turns around it.")
     context_tokens: Count = Field(600, description="Default token budget of `context`.")
     exact_scan_below: int = Field(2000, ge=0, description="Scopes with fewer vectors are scanned exactly; Chroma serves the others.")
 

@@ -151,7 +151,7 @@ class Parts:
         return Searcher(self.ledger, embedder, lambda: self._builders.index(self.ledger, embedder.id), self.settings.retrieval)
 
     def _build_words_only(self) -> Searcher:
-        by_words = {"dense_weight": 0.0, "lexical_weight": 1.0}
+        by_words = {"dense_weight": 0.0, "near_weight": 0.0}
         return Searcher(self.ledger, NoEmbedder(self.embedder_id), None, self.settings.retrieval.model_copy(update=by_words))
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from seal_agent.ledger.episodes import add_episodes, get_episode
 from seal_agent.parts import Parts
 from seal_agent.privacy.screen import screened_episode
 from seal_agent.protocols import Vectors
+from seal_agent.retrieval.labels import embedded_text
 from seal_agent.turns import MAX_LABEL, check_label, check_metadata, check_time, to_turns
 from seal_agent.types import MAX_ID_LENGTH, Episode, Interaction, ScopeId
 
@@ -58,7 +59,8 @@ def record(parts: Parts, episodes: Sequence[Episode]) -> list[Episode]:
 
     Where no embedder can be had, the words are kept and embedded at a later search.
     """
-    vectors = embedded(parts, [turn.content for episode in episodes for turn in episode.turns])
+    texts = [embedded_text(turn.content, one.scope, turn.role, turn.name, one.at) for one in episodes for turn in one.turns]
+    vectors = embedded(parts, texts)
     try:
         return write(parts, episodes, vectors)
     except EmbeddingError as error:

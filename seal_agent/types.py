@@ -55,6 +55,12 @@ class ScopeId:
         """The scope as one string, `tenant/agent/user`; `/` can't occur in an id, so no two scopes share a key."""
         return "/".join(part for part in (self.tenant, self.agent, self.user) if part is not None)
 
+    @classmethod
+    def of(cls, key: str) -> "ScopeId":
+        """Return the scope whose `key` this is."""
+        tenant, agent, user = (*key.split("/"), None, None)[:3]
+        return cls(tenant=tenant or "", agent=agent, user=user)
+
     @property
     def subject(self) -> str:
         """How facts of this scope name the person they are about."""
@@ -420,6 +426,10 @@ class Hit:
     role: Role | None
     at: datetime
     scope: ScopeId
+    turn: int | None = None
+    """Position of the turn in its episode, from 0."""
+    name: str | None = None
+    """Who said it, where the turn was given a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

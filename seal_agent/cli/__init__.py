@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from seal_agent import __version__
-from seal_agent.cli import adapters, conversation, facts, keys, night, serve, setting_up
+from seal_agent.cli import adapters, bench, conversation, facts, keys, night, serve, setting_up
 from seal_agent.cli.output import show_error
 from seal_agent.errors import SealAgentError
 
@@ -49,6 +49,7 @@ facts.register(app)
 night.register(app)
 serve.register(app)
 app.add_typer(adapters.group, name="adapters")
+app.add_typer(bench.group, name="bench")
 app.add_typer(keys.group, name="keys")
 if importlib.util.find_spec("seal_agent.cli.demo") is not None:
     importlib.import_module("seal_agent.cli.demo").register(app)

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from sqlalchemy import Row, Table
 from seal_agent.errors import EmbeddingError, IntegrityError, InvalidTurnError, UsageError
 from seal_agent.types import Episode, Fact, MetadataValue, ScopeId
 
+T = TypeVar("T")
 Vectors = npt.NDArray[np.float32]
 Columns = dict[str, object]
 
@@ -137,7 +138,7 @@ def check_episode_text(episode: Episode) -> None:
             check_text(f"Episode {episode.id!r}: {label}", text, InvalidTurnError)
 
 
-def batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def batches(ids: Sequence[T]) -> Iterator[Sequence[T]]:
     """Cut a list so that each part fits one IN list."""
     for start in range(0, len(ids), BATCH):
         yield ids[start : start + BATCH]

@@ -4,24 +4,17 @@ The read side serves `retrieval/`; ranking and fusion live there. Deliberately e
 are gone, so an index built earlier may name ids that `get_entries` no longer knows: those are not to be shown.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, text, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
 
 from seal_agent.errors import EmbeddingError, IntegrityError, UnknownRecordError, UsageError
 from seal_agent.ledger.encoding import Columns, Vectors, batches, decode_time, decode_vectors, encode_vector, hash_text
 from seal_agent.ledger.schema import entries
 from seal_agent.types import Role
-
-# FTS5 has no SQLAlchemy construct; on another database this one statement is to be replaced.
-_MATCH = text(
-    """SELECT e.id AS id, -bm25(entries_fts) AS score FROM entries_fts JOIN entries AS e ON e.seq = entries_fts.rowid
-    WHERE entries_fts MATCH :query AND e.scope_key IN :scope_keys ORDER BY bm25(entries_fts), e.seq LIMIT :limit"""
-).bindparams(bindparam("scope_keys", expanding=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +29,7 @@ class Entry:
     turn: int | None
     fact_id: str | None
     role: Role | None
+    name: str | None
     at: datetime
     text: str
 
@@ -69,15 +63,8 @@ def _check_length(conn: Connection, embedder: object, vector: object) -> None:
         raise EmbeddingError(f"{embedder!r} gave a vector of {len(vector) // 4} numbers where it gave {stored // 4} before; name it anew.")
 
 
-def scan_vectors(conn: Connection, scope_keys: Sequence[str], embedder_id: str) -> tuple[list[str], Vectors]:
-    """Return entry ids and their vectors [n, dim] of these exact scopes, in recorded order; [0, 0] when there are none."""
-    query = select(entries.c.id, entries.c.vector).where(entries.c.embedder == embedder_id, entries.c.scope_key.in_(scope_keys))
-    rows = conn.execute(query.order_by(entries.c.seq)).all()
-    return [row[0] for row in rows], decode_vectors([row[1] for row in rows], repr(embedder_id))
-
-
 def count_vectors(conn: Connection, scope_keys: Sequence[str], embedder_id: str) -> int:
-    """Count what `scan_vectors` would return."""
+    """Count the vectors of these exact scopes."""
     query = select(func.count()).where(entries.c.embedder == embedder_id, entries.c.scope_key.in_(scope_keys))
     return int(conn.execute(query).scalar_one())
 
@@ -88,32 +75,29 @@ def large_scopes(conn: Connection, embedder_id: str, at_least: int) -> list[str]
     return list(conn.execute(query.having(func.count() >= at_least)).scalars())
 
 
-def match_text(conn: Connection, query_fts: str, scope_keys: Sequence[str], limit: int) -> list[tuple[str, float]]:
-    """Return (entry id, BM25 score), best first, higher better, for an FTS5 query; raise `UsageError` when it is malformed.
-
-    Rows of other scopes are never returned, but word frequencies are counted over the whole ledger.
-    """
-    if not scope_keys or not query_fts.strip():
-        return []
-    try:
-        rows = conn.execute(_MATCH, {"query": query_fts, "scope_keys": list(scope_keys), "limit": limit}).all()
-    except OperationalError as error:
-        # A damaged file has a code of its own; FTS5 reports what it can't parse under the general one.
-        if getattr(error.orig, "sqlite_errorname", "") != "SQLITE_ERROR":
-            raise
-        raise UsageError(f"{query_fts!r} is not an FTS5 query ({error.orig}); put each word in double quotes.") from error
-    return [(row.id, row.score) for row in rows]
-
-
 def get_entries(conn: Connection, ids: Sequence[str]) -> dict[str, Entry]:
     """Return the entries that exist, by id; raise `IntegrityError` when a text is not what was recorded."""
-    found: dict[str, Entry] = {}
-    columns = [entries.c[name] for name in ("seq", "id", "kind", "scope_key", "episode_id", "turn", "fact_id", "role", "text")]
-    for batch in batches(list(dict.fromkeys(ids))):
-        for row in conn.execute(select(*columns, entries.c.at, entries.c.sha256).where(entries.c.id.in_(batch))):
-            if hash_text(row.text) != row.sha256:
-                raise IntegrityError(f"Entry {row.id!r} is not what was recorded; restore a backup, or forget it.")
-            found[row.id] = Entry(at=decode_time(row.at), **{column.name: getattr(row, column.name) for column in columns})
+    return {entry.id: entry for batch in batches(list(dict.fromkeys(ids))) for entry in _entries(conn, entries.c.id.in_(batch))}
+
+
+def entries_at(conn: Connection, seqs: Sequence[int]) -> dict[int, Entry]:
+    """Return the entries that exist, by sequence number; raise `IntegrityError` when a text is not what was recorded."""
+    return {entry.seq: entry for batch in batches(seqs) for entry in _entries(conn, entries.c.seq.in_(batch))}
+
+
+def _entries(conn: Connection, condition: ColumnElement[bool]) -> Iterator[Entry]:
+    columns = [entries.c[name] for name in ("seq", "id", "kind", "scope_key", "episode_id", "turn", "fact_id", "role", "name", "text")]
+    for row in conn.execute(select(*columns, entries.c.at, entries.c.sha256).where(condition)):
+        if hash_text(row.text) != row.sha256:
+            raise IntegrityError(f"Entry {row.id!r} is not what was recorded; restore a backup, or forget it.")
+        yield Entry(at=decode_time(row.at), **{column.name: getattr(row, column.name) for column in columns})
+
+
+def seqs_of(conn: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Return the sequence numbers of the entries that exist, by id."""
+    found: dict[str, int] = {}
+    for batch in batches(ids):
+        found.update((row[0], row[1]) for row in conn.execute(select(entries.c.id, entries.c.seq).where(entries.c.id.in_(batch))))
     return found
 
 

@@ -9,6 +9,8 @@ from seal_agent.errors import EmbeddingError, UnknownRecordError
 from seal_agent.ledger.entries import get_entries, missing_vectors, set_vector
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.protocols import Embedder
+from seal_agent.retrieval.labels import embedded_text
+from seal_agent.types import ScopeId
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,8 @@ def embed_backlog(ledger: Ledger, embedder: Embedder, limit: int = PORTION) -> d
         if not waiting:
             return {}
         places = get_entries(connection, [entry_id for entry_id, _ in waiting])
-    vectors = embedder.embed([text for _, text in waiting])
+    texts = [embedded_text(one.text, ScopeId.of(one.scope_key), one.role, one.name, one.at) for one in (places[id] for id, _ in waiting)]
+    vectors = embedder.embed(texts)
     if len(vectors) != len(waiting):
         raise EmbeddingError(f"The embedder {embedder.id!r} gave {len(vectors)} vectors for {len(waiting)} texts.")
     with ledger.write() as connection:

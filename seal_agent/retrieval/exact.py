@@ -1,7 +1,7 @@
 """The exact scan: every vector of a scope against the query, in memory.
 
-It is how small scopes are searched and what large ones fall back to. Deliberately no index of its own and no copy on disk: it reads the
-ledger, and keeps what it read for as long as the ledger's entries of that scope have not changed.
+It is how all but the largest scopes are searched and what those fall back to. Deliberately no index of its own and no copy on disk: it
+reads the ledger, adds what was recorded since, and reads all of it anew only when something earlier was changed or removed.
 """
 
 import threading
@@ -9,27 +9,32 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection, func, select
 
-from seal_agent.ledger.entries import count_vectors, scan_vectors
+from seal_agent.ledger.entries import count_vectors
 from seal_agent.ledger.ledger import Ledger
-from seal_agent.ledger.schema import entries
+from seal_agent.ledger.postings import Seqs, Standing, standing, vectors_after
 from seal_agent.protocols import Vectors
 
 KEPT_VECTORS = 100_000
 """Vectors kept in memory over all scopes: 154 MB at 384 dimensions. The scope in use is kept whatever its size."""
-
-Revision = tuple[int, int, int]
-"""Count, highest and sum of the sequence numbers of a scope's vectors, read from an index alone.
-
-Numbers are never used twice, so an addition raises the highest; the sum tells of an entry that went while an older one got its vector."""
+ROOM = 1.25
+"""Rows made room for, as a multiple of those needed, so that one more turn does not copy all before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    revision: Revision
-    ids: tuple[str, ...]
-    vectors: Vectors
+    """A scope's vectors as they were at one time: the first `len(seqs)` rows of `rows`, which may have more by now."""
+
+    standing: Standing
+    seqs: Seqs
+    rows: Vectors
+
+    @property
+    def vectors(self) -> Vectors:
+        return self.rows[: len(self.seqs)]
+
+
+NOTHING = Scanned(standing=Standing(newest=0, changes=0), seqs=np.empty(0, dtype=np.int64), rows=np.empty((0, 0), dtype=np.float32))
 
 
 class ExactScan:
@@ -47,37 +52,37 @@ class ExactScan:
         with self._ledger.read() as connection:
             return count_vectors(connection, [scope_key], self._embedder_id)
 
-    def cosines(self, scope_key: str, vector: Vectors) -> tuple[tuple[str, ...], Vectors]:
-        """Return the ids of all entries of exactly this scope and their cosines with the vector."""
+    def cosines(self, scope_key: str, vector: Vectors) -> tuple[Seqs, Vectors]:
+        """Return the sequence numbers of all embedded entries of exactly this scope, ascending, and their cosines with the vector."""
         scanned = self._scanned(scope_key)
-        if not scanned.ids:
-            return (), np.empty(0, dtype=np.float32)
-        return scanned.ids, scanned.vectors @ vector
+        return scanned.seqs, scanned.vectors @ vector if len(scanned.seqs) else np.empty(0, dtype=np.float32)
 
     def _scanned(self, scope_key: str) -> Scanned:
-        with self._ledger.read() as connection:
-            revision = self._revision(connection, scope_key)
-            with self._lock:
-                kept = self._kept.get(scope_key)
-                if kept is not None and kept.revision == revision:
-                    self._kept.move_to_end(scope_key)
-                    return kept
-            ids, vectors = scan_vectors(connection, [scope_key], self._embedder_id)
-        scanned = Scanned(revision=revision, ids=tuple(ids), vectors=vectors)
-        self._keep(scope_key, scanned)
-        return scanned
-
-    def _keep(self, scope_key: str, scanned: Scanned) -> None:
-        with self._lock:
-            self._kept[scope_key] = scanned
+        with self._lock, self._ledger.read() as connection:
+            now = standing(connection, scope_key)
+            kept = self._kept.get(scope_key, NOTHING)
+            if kept.standing != now:
+                if kept.standing.changes != now.changes:
+                    kept = NOTHING
+                seqs, vectors = vectors_after(connection, scope_key, self._embedder_id, kept.standing.newest)
+                kept = appended(kept, seqs, vectors, now)
+            self._kept[scope_key] = kept
             self._kept.move_to_end(scope_key)
-            while len(self._kept) > 1 and sum(len(kept.ids) for kept in self._kept.values()) > self._kept_vectors:
+            while len(self._kept) > 1 and sum(len(scanned.seqs) for scanned in self._kept.values()) > self._kept_vectors:
                 self._kept.popitem(last=False)
+            return kept
 
-    def _revision(self, connection: Connection, scope_key: str) -> Revision:
-        seq = entries.c.seq
-        query = select(func.count(), func.coalesce(func.max(seq), 0), func.coalesce(func.sum(seq), 0)).where(
-            entries.c.scope_key == scope_key, entries.c.embedder == self._embedder_id
-        )
-        count, newest, total = connection.execute(query).one()
-        return count, newest, total
+
+def appended(old: Scanned, seqs: Seqs, vectors: Vectors, now: Standing) -> Scanned:
+    """Return the old vectors with the new ones below; rows that somebody may be reading stay as they are."""
+    start, end = len(old.seqs), len(old.seqs) + len(seqs)
+    rows = old.rows
+    if len(seqs):
+        if end > len(rows):
+            # What is known whole gets no spare room: most scopes are read once and grow little.
+            room = end if not start else int(end * ROOM) + 1
+            rows = np.empty((room, vectors.shape[1]), dtype=np.float32)
+            if start:
+                rows[:start] = old.vectors
+        rows[start:end] = vectors
+    return Scanned(standing=now, seqs=np.concatenate([old.seqs, seqs]), rows=rows)

@@ -6,23 +6,27 @@ ledger's full-text index. Deliberately knows no Chroma: the index is made by a f
 """
 
 import logging
+import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
 
 from seal_agent.config import RetrievalSettings
 from seal_agent.errors import UsageError
-from seal_agent.ledger.entries import Entry, get_entries, large_scopes, match_text
+from seal_agent.ledger.entries import Entry, entries_at, large_scopes
 from seal_agent.ledger.filters import matching
 from seal_agent.ledger.ledger import Ledger
+from seal_agent.ledger.postings import Seqs
 from seal_agent.protocols import Embedder, Vectors
-from seal_agent.retrieval.exact import ExactScan
-from seal_agent.retrieval.fusion import Scored, fuse, height_over_mean, share_of_best
+from seal_agent.retrieval.by_words import ByWords, Found
+from seal_agent.retrieval.catalogue import Numbers
+from seal_agent.retrieval.dense import Cosines, Dense
+from seal_agent.retrieval.fusion import Arms, fuse
 from seal_agent.retrieval.generation_folders import discard_generations
-from seal_agent.retrieval.lexical import fts_query, text_key
-from seal_agent.retrieval.neighbours import Place, lend
+from seal_agent.retrieval.lexical import text_key
 from seal_agent.retrieval.vector_index import IndexStatus
 from seal_agent.types import Hit, ScopeId, Where
 
@@ -30,13 +34,14 @@ logger = logging.getLogger(__name__)
 
 MAX_K = 1_000
 MAX_QUERY_CHARACTERS = 20_000
-CANDIDATES = 200
-"""Fewest entries that each list gives to the fusion."""
-SPARE = 4
-"""Candidates per hit asked for, so that enough remain when duplicates and superseded facts have been dropped."""
-LENDERS = 100
-"""Entries beyond the hits asked for that lend to their neighbours. More cost time and raised no recall: 100 or 400, same figures."""
-EVERYTHING = 1_000_000
+SORTED_AT_ONCE = 500
+"""Scores put in order at a time: a search seldom looks further."""
+QUOTED = re.compile(r".{1,160}? said: (.+)", re.DOTALL)
+"""How a fact is written that gives somebody's own words."""
+
+
+Scored = tuple[str, float]
+"""An entry's id and its cosine."""
 
 
 class Index(Protocol):
@@ -44,7 +49,7 @@ class Index(Protocol):
 
     def want(self, scope_key: str) -> None: ...
 
-    def query(self, scope_key: str, vector: Vectors, k: int) -> list[Scored] | None: ...
+    def query(self, scope_key: str, vector: Vectors, k: int) -> Sequence[Scored] | None: ...
 
     def embedded_late(self, scope_key: str, ids: Sequence[str]) -> None: ...
 
@@ -75,7 +80,8 @@ class Searcher:
         self._embedder = embedder
         self._make_index = index
         self._settings = settings
-        self._exact = ExactScan(ledger, embedder.id)
+        self._words = ByWords(ledger)
+        self._dense = Dense(ledger, embedder.id)
         self._index: Index | None = None
         self._index_lock = threading.Lock()
 
@@ -85,21 +91,55 @@ class Searcher:
         wanted = check_k(self._settings.k if k is None else k)
         visible = {seen.key: seen for seen in (scope, *scope.ancestors)}
         allowed = self._allowed(visible, where)
-        candidates = max(CANDIDATES, SPARE * wanted) if allowed is None else EVERYTHING
-        ranking = fuse(
-            [
-                (self._settings.lexical_weight, self._lexical(query, list(visible), candidates)),
-                (self._settings.dense_weight, self._dense(query, list(visible), candidates)),
-            ]
-        )
-        return self._hits(ranking, visible, allowed, wanted)
+        found = [one for one in self._words.find(list(visible.values()), query) if len(one.catalogue)]
+        vector = self._embedded(query) if found else None
+        cosines = [self._cosines(one, vector, allowed) for one in found]
+        arms = [
+            Arms(
+                catalogue=one.catalogue,
+                lexical=one.lexical,
+                spoken_of=one.spoken_of,
+                cosines=known.values,
+                allowed=np.isin(one.catalogue.seqs, allowed) if allowed is not None else np.ones(len(one.catalogue), dtype=np.bool_),
+            )
+            for one, known in zip(found, cosines, strict=True)
+        ]
+        entries = sum(len(one.catalogue) for one in found)
+        mean = sum(known.mean * len(known.values) for known in cosines) / max(1, entries)
+        return self._hits(ranked(arms, fuse(arms, mean, self._settings)), visible, wanted)
 
-    def _allowed(self, visible: Mapping[str, ScopeId], where: Where | None) -> frozenset[int] | None:
+    def _allowed(self, visible: Mapping[str, ScopeId], where: Where | None) -> Seqs | None:
         """The sequence numbers that meet the conditions; None when there are none."""
         if where is None:
             return None
         with self._ledger.read() as connection:
-            return frozenset(matching(connection, list(visible), where).tolist())
+            return matching(connection, list(visible), where)
+
+    def _embedded(self, query: str) -> Vectors | None:
+        """The query's vector, unless meaning does not count."""
+        if self._settings.dense_weight == self._settings.near_weight == 0.0:
+            return None
+        vector: Vectors = self._embedder.embed([query])[0]
+        return vector
+
+    def _cosines(self, found: Found, vector: Vectors | None, allowed: Seqs | None) -> Cosines:
+        key, catalogue = found.scope.key, found.catalogue
+        if vector is None:
+            return Cosines(values=np.full(len(catalogue), np.nan), mean=0.0)
+        if allowed is not None:
+            return self._dense.cosines(key, catalogue, vector, catalogue.places(allowed))
+        by_index = self._dense.nearest(key, catalogue, vector, found.lexical.windows, self._ask) if self._is_large(found) else None
+        return by_index or self._dense.cosines(key, catalogue, vector, None)
+
+    def _is_large(self, found: Found) -> bool:
+        return self._make_index is not None and len(found.catalogue) >= max(1, self._settings.exact_scan_below)
+
+    def _ask(self, scope_key: str, vector: Vectors, k: int) -> Sequence[Scored] | None:
+        """Ask the vector index; None, and it is told to, when it does not serve this scope now."""
+        found = None if self.index is None else self.index.query(scope_key, vector, k)
+        if found is None and (index := self._opened_index()) is not None:
+            index.want(scope_key)
+        return found
 
     @property
     def index(self) -> Index | None:
@@ -140,80 +180,52 @@ class Searcher:
                 self._index.close()
                 self._index = None
 
-    def _lexical(self, query: str, scope_keys: Sequence[str], candidates: int) -> list[Scored]:
-        words = fts_query(query)
-        if not words or self._settings.lexical_weight == 0.0:
-            return []
-        with self._ledger.read() as connection:
-            return share_of_best(match_text(connection, words, scope_keys, candidates))
-
-    def _dense(self, query: str, scope_keys: Sequence[str], candidates: int) -> list[Scored]:
-        if self._settings.dense_weight == 0.0:
-            return []
-        vector = self._embedder.embed([query])[0]
-        ids: list[str] = []
-        cosines: list[Vectors] = []
-        for scope_key in scope_keys:
-            found, scores = self._indexed(scope_key, vector, candidates) or self._exact.cosines(scope_key, vector)
-            ids.extend(found)
-            cosines.append(scores)
-        scores = np.concatenate(cosines)
-        if not ids:
-            return []
-        # Of a scope served by the index only the candidates are known, so there the mean lies higher and fewer entries stand out.
-        nearest = sorted(zip(ids, scores.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))[:candidates]
-        return height_over_mean(nearest, float(scores.mean()))
-
-    def _indexed(self, scope_key: str, vector: Vectors, candidates: int) -> tuple[list[str], Vectors] | None:
-        """Ask the vector index; None when the scope is too small for it, or when it does not serve it now."""
-        if self._make_index is None:
-            return None
-        found = None if self.index is None else self.index.query(scope_key, vector, candidates)
-        if found is None:
-            if self._exact.count(scope_key) >= max(1, self._settings.exact_scan_below):
-                index = self._opened_index()
-                if index is not None:
-                    index.want(scope_key)
-            return None
-        return [entry_id for entry_id, _ in found], np.array([cosine for _, cosine in found], dtype=np.float32)
-
     def _opened_index(self) -> Index | None:
         with self._index_lock:
             if self._index is None and self._make_index is not None:
                 self._index = self._make_index()
             return self._index
 
-    def _hits(self, ranking: Sequence[Scored], visible: dict[str, ScopeId], allowed: frozenset[int] | None, wanted: int) -> list[Hit]:
+    def _hits(self, ranking: Iterable[tuple[int, float]], visible: Mapping[str, ScopeId], wanted: int) -> list[Hit]:
         hits: list[Hit] = []
         texts: set[str] = set()
+        remaining = iter(ranking)
         with self._ledger.read() as connection:
-            known = get_entries(connection, [entry_id for entry_id, _ in ranking[: LENDERS + wanted]])
-            ranking = lend(ranking, places(known))
-            step = SPARE * wanted
-            for start in range(0, len(ranking), step):
-                batch = ranking[start : start + step]
-                known |= get_entries(connection, [entry_id for entry_id, _ in batch if entry_id not in known])
-                for entry_id, score in batch:
-                    entry = known.get(entry_id)
-                    if entry is None or not is_visible(entry, visible) or text_key(entry.text) in texts:
+            # Twice as many as wanted at a time, so that enough remain when duplicates have been dropped.
+            while batch := list(islice(remaining, 2 * wanted)):
+                known = entries_at(connection, [seq for seq, _ in batch])
+                for seq, score in batch:
+                    entry = known.get(seq)
+                    if entry is None or not is_visible(entry, visible) or not texts.isdisjoint(same := text_keys(entry)):
                         continue
-                    if allowed is not None and entry.seq not in allowed:
-                        continue
-                    texts.add(text_key(entry.text))
+                    texts |= same
                     hits.append(hit(entry, score, visible[entry.scope_key]))
                     if len(hits) == wanted:
                         return hits
         return hits
 
 
-def places(entries: Mapping[str, Entry]) -> dict[str, Place]:
-    """Where in which episode the turns among the entries were said."""
-    return {
-        entry.id: (entry.episode_id, entry.turn) for entry in entries.values() if entry.episode_id is not None and entry.turn is not None
-    }
+def ranked(arms: Sequence[Arms], scores: Sequence[Numbers]) -> Iterator[tuple[int, float]]:
+    """Yield sequence numbers with their scores, best first; equals in recorded order. Sorts no more than is asked for."""
+    seqs = np.concatenate([arm.catalogue.seqs for arm in arms]) if arms else np.empty(0, dtype=np.int64)
+    totals = np.concatenate(list(scores)) if arms else np.empty(0)
+    left = np.flatnonzero(np.isfinite(totals))
+    while len(left):
+        step = min(SORTED_AT_ONCE, len(left))
+        least = np.partition(totals[left], len(left) - step)[len(left) - step]
+        top = left[totals[left] >= least]
+        top = top[np.lexsort((seqs[top], -totals[top]))]
+        yield from zip(seqs[top].tolist(), totals[top].tolist(), strict=True)
+        left = left[totals[left] < least]
 
 
-def is_visible(entry: Entry, visible: dict[str, ScopeId]) -> bool:
+def text_keys(entry: Entry) -> set[str]:
+    """What an entry says: a fact that quotes somebody says the same as the turn it was drawn from."""
+    quoted = QUOTED.fullmatch(entry.text) if entry.fact_id is not None else None
+    return {text_key(entry.text), text_key(quoted[1])} if quoted else {text_key(entry.text)}
+
+
+def is_visible(entry: Entry, visible: Mapping[str, ScopeId]) -> bool:
     """Fail closed: no index is trusted to have kept the scopes apart."""
     if entry.scope_key not in visible:
         logger.error("an index returned entry %s of scope %s, which is not visible here; dropped", entry.id, entry.scope_key)
@@ -230,6 +242,8 @@ def hit(entry: Entry, score: float, scope: ScopeId) -> Hit:
         role=entry.role,
         at=entry.at,
         scope=scope,
+        turn=entry.turn,
+        name=entry.name,
     )
 
 

@@ -10,68 +10,20 @@ from seal_agent.ledger.entries import (
     count_vectors,
     get_entries,
     large_scopes,
-    match_text,
     missing_vectors,
-    scan_vectors,
     scope_vectors_after,
     set_vector,
     vectors_of,
 )
 from seal_agent.ledger.episodes import add_episode
 from seal_agent.ledger.facts import add_fact
-from tests.ledger.records import ANA, BEN, EMBEDDER, NOW, SUPPORT, episode, fact, vectors
-
-
-def test_vectors_come_back_as_stored_in_recorded_order(conn: Connection) -> None:
-    stored = vectors(3) / np.float32(7)
-    add_episode(conn, episode("e1", "one", "two"), stored[:2], EMBEDDER)
-    add_fact(conn, fact("f1"), stored[2], EMBEDDER)
-    ids, scanned = scan_vectors(conn, [ANA.key], EMBEDDER)
-    assert ids == ["e1:0", "e1:1", "f1"]
-    assert scanned.dtype == np.float32
-    np.testing.assert_array_equal(scanned, stored)
-
-
-def test_a_scan_sees_the_named_scopes_and_embedder_only(conn: Connection) -> None:
-    for id, scope in (("a", ANA), ("b", BEN), ("s", SUPPORT)):
-        add_episode(conn, episode(id, scope=scope), vectors(1), EMBEDDER)
-    add_episode(conn, episode("other"), vectors(1, dim=9), "another")
-    assert scan_vectors(conn, [ANA.key, SUPPORT.key], EMBEDDER)[0] == ["a:0", "s:0"]
-    assert count_vectors(conn, [ANA.key, SUPPORT.key], EMBEDDER) == 2
-    assert count_vectors(conn, [], EMBEDDER) == 0
-
-
-def test_nothing_to_scan_is_an_empty_matrix(conn: Connection) -> None:
-    ids, scanned = scan_vectors(conn, [ANA.key], EMBEDDER)
-    assert ids == []
-    assert scanned.shape == (0, 0)
+from seal_agent.ledger.postings import seqs_with
+from tests.ledger.records import ANA, EMBEDDER, NOW, episode, fact, vectors
 
 
 def test_vectors_of_unequal_length_are_an_integrity_error() -> None:
     with pytest.raises(IntegrityError, match="differ in length"):
         decode_vectors([b"\0" * 8, b"\0" * 4], "x")
-
-
-def test_a_word_is_found_by_its_stem_and_the_better_match_scores_higher(conn: Connection) -> None:
-    add_episode(conn, episode("e1", "I run", "I run long distances at night with friends and their dogs", "I swim"), None, None)
-    found = match_text(conn, '"running"', [ANA.key], 10)
-    assert [id for id, _ in found] == ["e1:0", "e1:1"]
-    assert found[0][1] > found[1][1] > 0
-
-
-def test_a_text_match_keeps_to_its_scopes_and_limit(conn: Connection) -> None:
-    for n in range(3):
-        add_episode(conn, episode(f"a{n}", "tofu"), None, None)
-        add_episode(conn, episode(f"b{n}", "tofu", scope=BEN), None, None)
-    assert [id for id, _ in match_text(conn, '"tofu"', [ANA.key], 2)] == ["a0:0", "a1:0"]
-    assert match_text(conn, '"tofu"', [], 2) == []
-    assert match_text(conn, "  ", [ANA.key], 2) == []
-
-
-@pytest.mark.parametrize("query", ['"open', "AND", "a NEAR(", "nosuchcolumn:x"])
-def test_a_malformed_text_query_is_the_callers_mistake(conn: Connection, query: str) -> None:
-    with pytest.raises(UsageError, match="FTS5 query"):
-        match_text(conn, query, [ANA.key], 5)
 
 
 def test_get_entries_says_what_each_text_is_and_leaves_out_what_is_gone(conn: Connection) -> None:
@@ -138,7 +90,7 @@ def test_entries_without_a_vector_of_this_embedder_are_missing_until_set(conn: C
 def test_setting_a_vector_leaves_the_lexical_index_alone(conn: Connection) -> None:
     add_episode(conn, episode("e1", "tofu"), None, None)
     set_vector(conn, "e1:0", EMBEDDER, vectors(1)[0])
-    assert len(match_text(conn, '"tofu"', [ANA.key], 9)) == 1
+    assert len(seqs_with(conn, "tofu", ANA.key)) == 1
     conn.execute(text("INSERT INTO entries_fts(entries_fts, rank) VALUES ('integrity-check', 1)"))
 
 

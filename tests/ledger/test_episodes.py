@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import Connection, text
 
 from seal_agent.errors import EmbeddingError, IntegrityError, InvalidTurnError, UnknownRecordError, UsageError
-from seal_agent.ledger.entries import get_entries, match_text, scan_vectors
+from seal_agent.ledger.entries import get_entries, seqs_of
 from seal_agent.ledger.episodes import add_episode, count_episodes, get_episode, list_episodes, mark_extracted, scopes
 from seal_agent.ledger.facts import add_fact
 from seal_agent.ledger.ledger import Ledger
+from seal_agent.ledger.postings import placed_after, vectors_after
 from seal_agent.types import Episode, ScopeId, Turn
 from tests.ledger.records import ANA, BEN, EMBEDDER, NOW, SUPPORT, TENANT, episode, fact, minute, vectors
 
@@ -134,8 +135,9 @@ def test_two_users_a_and_capital_a_never_see_each_others_rows(conn: Connection) 
     for scope, own in ((lower, "e-lower"), (upper, "e-upper")):
         assert [e.id for e in list_episodes(conn, scope)] == [own]
         assert count_episodes(conn, scope) == 1
-        assert scan_vectors(conn, [scope.key], EMBEDDER)[0] == [f"{own}:0"]
-        assert [id for id, _ in match_text(conn, '"secret"', [scope.key], 9)] == [f"{own}:0"]
+        seq = seqs_of(conn, [f"{own}:0"])[f"{own}:0"]
+        assert vectors_after(conn, scope.key, EMBEDDER, 0)[0].tolist() == [seq]
+        assert [placed.seq for placed in placed_after(conn, scope.key, 0)] == [seq]
     assert set(scopes(conn)) == {lower, upper}
 
 
