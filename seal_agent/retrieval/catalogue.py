@@ -127,6 +127,7 @@ class Shelf:
             return self.catalogue
         if now.changes != self.standing.changes:
             self.catalogue, self.threads, self.postings = EMPTY, {}, OrderedDict()
+            self.authors, self.days = Names(), Names()  # a name that was forgotten is not kept here either
             self._append(placed_after(connection, self.scope.key, 0))
         else:
             self._append(placed_after(connection, self.scope.key, self.standing.newest))

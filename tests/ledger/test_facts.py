@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import Connection
 
 from seal_agent.errors import UnknownRecordError, UsageError
-from seal_agent.ledger.entries import get_entries, match_text, missing_vectors
+from seal_agent.ledger.entries import entries_at, get_entries, missing_vectors
 from seal_agent.ledger.episodes import add_episode
 from seal_agent.ledger.facts import TOLD, add_fact, fact_vectors, get_fact, list_facts, set_fact_state, supersede
+from seal_agent.ledger.postings import seqs_with
 from seal_agent.types import Fact, FactState, ScopeId, Source
 from tests.ledger.records import ANA, BEN, EMBEDDER, SUPPORT, TENANT, add_adapter, episode, fact, minute, vectors
 
@@ -90,7 +91,7 @@ def test_a_fact_has_an_entry_exactly_as_long_as_it_is_told(conn: Connection, sta
     set_fact_state(conn, "f1", state, learned_by=adapter.name if state == "learned" else None)
     assert get_fact(conn, "f1").state == state
     assert bool(get_entries(conn, ["f1"])) == (state in TOLD)
-    assert bool(match_text(conn, '"vegetarian"', [ANA.key], 9)) == (state in TOLD)
+    assert bool(len(seqs_with(conn, "vegetarian", ANA.key))) == (state in TOLD)
 
 
 def test_a_learned_fact_names_its_adapter_and_an_unlearned_one_none(conn: Connection) -> None:
@@ -124,7 +125,7 @@ def test_superseding_leaves_a_trail_and_takes_the_old_text_out_of_search(conn: C
     supersede(conn, "old", "new", minute(5))
     old = get_fact(conn, "old")
     assert (old.state, old.valid_to, old.superseded_by, old.text) == ("superseded", minute(5), "new", "Ana lives in Rome.")
-    assert [id for id, _ in match_text(conn, '"Ana"', [ANA.key], 9)] == ["new"]
+    assert [one.id for one in entries_at(conn, seqs_with(conn, "Ana", ANA.key).tolist()).values()] == ["new"]
     supersede(conn, "old", "new", minute(9))
     assert get_fact(conn, "old").valid_to == minute(5)
 

@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import Connection
 
 from seal_agent.errors import UnknownRecordError
-from seal_agent.ledger.entries import get_entries, match_text
+from seal_agent.ledger.entries import entries_at, get_entries
 from seal_agent.ledger.episodes import add_episode, get_episode
 from seal_agent.ledger.facts import add_fact, get_fact, list_facts
 from seal_agent.ledger.ledger import Ledger
+from seal_agent.ledger.postings import seqs_with
 from seal_agent.ledger.tombstones import forget_episode, forget_fact, is_forgotten
 from seal_agent.types import Source
 from tests.ledger.records import ANA, BEN, NOW, episode, fact
@@ -37,7 +38,7 @@ def test_a_forgotten_episode_takes_the_facts_that_rest_on_it(conn: Connection) -
     with pytest.raises(UnknownRecordError):
         get_episode(conn, "e1")
     assert get_entries(conn, ["e1:0", "on-both"]) == {}
-    assert {id for id, _ in match_text(conn, '"vegetarian"', [ANA.key], 9)} == {"e2:0", "on-e2", "on-none"}
+    assert {one.id for one in entries_at(conn, seqs_with(conn, "vegetarian", ANA.key).tolist()).values()} == {"e2:0", "on-e2", "on-none"}
 
 
 def test_after_scrubbing_no_byte_of_forgotten_text_is_left_in_the_folder(tmp_path: Path) -> None:
