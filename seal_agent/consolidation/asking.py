@@ -4,6 +4,7 @@ A fact's topics are those whose example statements and questions lie nearest to 
 could answer goes to the nearer one only, so that no question is taught with two answers. Deterministic; no language model is asked.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from seal_agent.consolidation.bundled import Topic, kept_vectors, topics
+from seal_agent.consolidation.sentences import clauses
 from seal_agent.protocols import Embedder, Vectors
 from seal_agent.types import Fact
 
 QUESTION_SHARE = 0.5
 """Weight of the similarity to a topic's questions beside that to its example statements."""
-LEAST = 0.42
+LEAST = 0.5
 """Least similarity of a topic that counts, on the scale of `Topics.rank`."""
+MOST_TOPICS = 3
+"""Per fact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +49,22 @@ class Topics:
         asked = grouped(vectors @ self._questions.T, [len(topic.questions) for topic in self._topics], best=2)
         return said + QUESTION_SHARE * asked
 
-    def questions(self, facts: Sequence[Fact], vectors: Vectors, per_fact: int) -> list[list[Asked]]:
+    def rank_facts(self, facts: Sequence[Fact]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        """Similarity of each fact to each topic, [facts, topics]: that of its nearest clause, or of the whole."""
+        parts = [clauses(fact.quote) for fact in facts]
+        similarity = self.rank(self._embedder.embed([part for own in parts for part in own]))
+        ends = np.cumsum([len(own) for own in parts])
+        return np.stack([similarity[end - len(own) : end].max(axis=0) for own, end in zip(parts, ends, strict=True)])
+
+    def questions(self, facts: Sequence[Fact], per_fact: int) -> list[list[Asked]]:
         """For each fact the questions that ask for it, best topic first, at most `per_fact`."""
-        similarity = self.rank(vectors)
-        owner = similarity.argmax(axis=0)
-        chosen: list[list[Asked]] = []
-        for row in range(len(facts)):
-            order = np.argsort(-similarity[row], kind="stable")[:4]
-            mine = [place for rank, place in enumerate(order) if owner[place] == row and (rank == 0 or similarity[row, place] >= LEAST)]
-            asked = [item for place in mine for item in self._asked(self._topics[place], facts[row], float(similarity[row, place]))]
-            chosen.append(asked[:per_fact])
-        return chosen
+        if not facts:
+            return []
+        similarity = self.rank_facts(facts)
+        return [
+            interleaved([self._asked(self._topics[topic], facts[row], float(similarity[row, topic])) for topic in own])[:per_fact]
+            for row, own in enumerate(shared_out(similarity))
+        ]
 
     def _asked(self, topic: Topic, fact: Fact, similarity: float) -> list[Asked]:
         name = fact.scope.subject
@@ -63,6 +72,27 @@ class Topics:
             Asked(third=third.replace("{name}", name), first=first, topic=topic.name, similarity=similarity)
             for third, first in topic.questions
         ]
+
+
+def shared_out(similarity: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> list[list[int]]:
+    """The topics of each fact, best first, nearest pairs served first. A topic goes to one fact only, so that no question is taught with
+    two answers; what a fact with enough topics leaves goes to the next nearest.
+    """
+    chosen: list[list[int]] = [[] for _ in similarity]
+    taken: set[int] = set()
+    for place in np.argsort(-similarity, axis=None, kind="stable"):
+        row, topic = divmod(int(place), similarity.shape[1])
+        if similarity[row, topic] < LEAST:
+            break
+        if topic not in taken and len(chosen[row]) < MOST_TOPICS:
+            chosen[row].append(topic)
+            taken.add(topic)
+    return chosen
+
+
+def interleaved(groups: Sequence[Sequence[Asked]]) -> list[Asked]:
+    """One of each group in turn: the best topic may be the wrong one, so each is asked for from the start."""
+    return [item for row in itertools.zip_longest(*groups) for item in row if item is not None]
 
 
 def grouped(similarity: Vectors, sizes: Sequence[int], best: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

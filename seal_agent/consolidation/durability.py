@@ -26,6 +26,13 @@ STANDING = re.compile(
 )
 REQUEST = re.compile(r"\b(?:could|can|would|may|might) (?:you|they|he|she|we|i)\b|\bif (?:it is|it's) possible\b", re.IGNORECASE)
 
+ASKING = re.compile(
+    r"^(?:(?:and|so|but|oh|hey|hi|ok|also|well),? )*(?:do (?:you|they|i|we)|have (?:you|they)|(?:did|does|are|is|has|any idea|got any)(?:n['’]?t)? "
+    r"(?:you|there|it|that|this|they|your|the|if|where|when|how|what|why|who))\b",
+    re.IGNORECASE,
+)
+"""A question about the other side's affairs, with its question mark or without."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -68,7 +75,9 @@ def cues(sentence: str) -> float:
         bonus += 0.15
     if STANDING.search(sentence):
         bonus += 0.15
-    if sentence.rstrip().endswith("?") and not REQUEST.search(sentence):
+    if ASKING.match(sentence):
+        bonus -= 0.6
+    elif sentence.rstrip().endswith("?") and not REQUEST.search(sentence):
         bonus -= 0.35
     if len(words(sentence)) < 3:
         bonus -= 0.4

@@ -73,7 +73,7 @@ def choose_questions(run: Run, told: list[tuple[Fact, Vectors]]) -> tuple[list[Q
     if not told:  # everything was forgotten
         return [], []
     topics = Topics(run.backends.embedder, run.cache)
-    ways = topics.questions([fact for fact, _ in told], np.stack([vector for _, vector in told]), ASKED_PER_FACT)
+    ways = topics.questions([fact for fact, _ in told], ASKED_PER_FACT)
     held_out: list[Question] = []
     left: list[list[Asked]] = []
     for (fact, _), asked in zip(told, ways, strict=True):

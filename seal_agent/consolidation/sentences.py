@@ -43,6 +43,20 @@ def leans_on_context(sentence: str) -> bool:
     return LEANING.match(sentence) is not None
 
 
+JOINT = re.compile(
+    r"[,;:]\s+(?:and |but |so |or )?|\s+(?:and|but|so|because|since|though|although|while|as)\s+|\s+(?:-|–|—|\.\.\.)\s+", re.IGNORECASE
+)
+"""Where one clause ends and another begins, more or less."""
+SHORTEST_CLAUSE = 3
+"""Words."""
+
+
+def clauses(text: str) -> list[str]:
+    """The text, and its clauses where it has several: one breath may hold what somebody does, where, and what broke."""
+    parts = [part.strip() for part in JOINT.split(text) if len(words(part)) >= SHORTEST_CLAUSE and content_words(part)]
+    return [text, *parts] if len(parts) > 1 else [text]
+
+
 STOP_WORDS = frozenset(
     " ".join(
         (

@@ -5,6 +5,7 @@ step starts at the first trained layer. For anchors the base's own last hidden s
 an approximation: `Upper.check` compares both ways before training relies on it.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,19 +100,20 @@ class Upper:
         self._backbone = backbone_of(causal)
         self._head = head
         self._skipped = list(layers_of(causal))[:first_layer]
-        self._entering = torch.empty(0)
+        self._entering = threading.local()
         for layer in self._skipped:
             layer.forward = passed_on
         self._hook = layers_of(causal)[first_layer].register_forward_pre_hook(self._enter, with_kwargs=True)
 
     def _enter(self, _: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         # Any: a decoder layer's arguments, which depend on the architecture.
-        return ((self._entering, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": self._entering})
+        hidden = self._entering.hidden
+        return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
 
     def last_hidden(self, batch: Sequence[Item]) -> torch.Tensor:
         """Hidden states that predict the answers' tokens, all rows one after the other: [answer tokens, hidden]."""
-        self._entering, mask = entering_batch(batch)
-        last = self._backbone(inputs_embeds=self._entering, attention_mask=mask, use_cache=False).last_hidden_state
+        self._entering.hidden, mask = entering_batch(batch)
+        last = self._backbone(inputs_embeds=self._entering.hidden, attention_mask=mask, use_cache=False).last_hidden_state
         return torch.cat([last[place, item.start - 1 : len(item.ids) - 1] for place, item in enumerate(batch)])
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:

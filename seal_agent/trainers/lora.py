@@ -1,7 +1,8 @@
 """One LoRA adapter from the frozen base: a plain PyTorch loop over peft.
 
 Loss on answer tokens only, batches of similar length, the output head on labelled positions only, the frozen layers below the first
-LoRA run once (`trainers/frozen.py`), everything seeded: the same examples give the same bytes on a CPU. Anchors are held to the base's
+LoRA run once (`trainers/frozen.py`), each core on rows of its own (`trainers/cores.py`), everything seeded: the same examples give the
+same bytes on a CPU with the same number of threads. Anchors are held to the base's
 own next-token distribution (KL, as in context distillation with a static teacher), facts are learnt by likelihood, skipping the tokens
 that are known already (MemFT, arXiv 2605.30260). It knows nothing of facts or gates, and never continues from an earlier adapter.
 """
@@ -13,6 +14,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,6 +26,7 @@ from seal_agent.config import TrainingSettings
 from seal_agent.errors import CycleInterruptedError, StoreFullError, TrainingError
 from seal_agent.models.local import LocalModel
 from seal_agent.models.making_lora import making_lora
+from seal_agent.trainers.cores import Cores
 from seal_agent.trainers.frozen import Item, Upper, fill, layers_of
 from seal_agent.types import Example, Progress, ProgressCallback, TrainingResult
 
@@ -138,6 +141,7 @@ class Run:
         self._watch = watch
         self.step = 0
         self.tokens = 0
+        self._cores = Cores(torch.get_num_threads() if model.device.type == "cpu" else 1)
         self._trained = [p for p in view.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._trained, lr=settings.learning_rate, weight_decay=0.0, fused=True)
 
@@ -153,6 +157,7 @@ class Run:
                 if probes and self._probe_loss(probes) < self._settings.target_loss:
                     break
         finally:
+            self._cores.close()
             self._upper.restore()
         return losses, len(losses) < self._settings.max_passes
 
@@ -168,21 +173,36 @@ class Run:
     def _one_step(self, batch: list[Item], total_steps: int) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = self._settings.learning_rate * schedule(self.step, total_steps)
-        loss = self._loss(batch)
-        if not torch.isfinite(loss):
+        loss, gradients = self._shared_out(batch)
+        if not math.isfinite(loss):
             raise TrainingError(
                 f"The loss is not finite at step {self.step}; lower training.learning_rate={self._settings.learning_rate:g}."
             )
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        for parameter, gradient in zip(self._trained, gradients, strict=True):
+            parameter.grad = gradient
         torch.nn.utils.clip_grad_norm_(self._trained, MAX_GRADIENT_NORM)
         self._optimizer.step()
         self.step += 1
         self.tokens += sum(len(item.ids) for item in batch)
-        return float(loss.detach())
+        return loss
+
+    def _shared_out(self, batch: list[Item]) -> tuple[float, Sequence[torch.Tensor]]:
+        """The mean loss of a batch and its gradients, each core working on rows of its own."""
+        parts = [batch[first :: self._cores.count] for first in range(min(self._cores.count, len(batch)))]
+        computed = self._cores.run([partial(self._gradients, part, len(batch)) for part in parts])
+        loss, gradients = computed[0]
+        for more, others in computed[1:]:  # always in this order, so that the sum is the same to the bit
+            loss += more
+            torch._foreach_add_(gradients, others)
+        return loss, gradients
+
+    def _gradients(self, part: list[Item], rows: int) -> tuple[float, Sequence[torch.Tensor]]:
+        """The part's share of the mean loss over `rows` rows, and its gradients."""
+        loss = self._loss(part).sum() / rows
+        return float(loss.detach()), list(torch.autograd.grad(loss, self._trained))
 
     def _loss(self, batch: list[Item]) -> torch.Tensor:
-        """Mean over the batch's rows of their weighted loss, in nats per answer token.
+        """Each row's weighted loss, in nats per answer token: [rows].
 
         The output head runs once per batch: it is the widest matrix, and a few positions at a time would read all of it for each row.
         """
@@ -192,7 +212,7 @@ class Run:
             self._anchor_loss(item, part, next(teachers)) if item.anchor else self._fact_loss(item, part)
             for item, part in zip(batch, logits, strict=True)
         ]
-        return torch.stack(rows).mean()
+        return torch.stack(rows)
 
     def _fact_loss(self, item: Item, logits: torch.Tensor) -> torch.Tensor:
         targets = torch.tensor(item.ids[item.start :], device=logits.device)

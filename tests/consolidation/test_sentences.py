@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seal_agent.consolidation.sentences import content_spans, content_words, leans_on_context, split_sentences, words
+from seal_agent.consolidation.sentences import clauses, content_spans, content_words, leans_on_context, split_sentences, words
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,14 @@ def test_every_span_is_a_part_of_the_text_within_its_length(text: str, longest: 
 @given(st.text())
 def test_spans_hold_all_content_words_and_nothing_else(text: str) -> None:
     assert [word for span in content_spans(text) for word in words(span)] == content_words(text)
+
+
+def test_clauses_are_the_text_and_its_parts_where_it_has_several() -> None:
+    assert clauses("we're on the fourth floor and the lift is tiny, so tell the driver") == [
+        "we're on the fourth floor and the lift is tiny, so tell the driver",
+        "we're on the fourth floor",
+        "the lift is tiny",
+        "tell the driver",
+    ]
+    assert clauses("I live in Lisbon.") == ["I live in Lisbon."]
+    assert clauses("Bread, milk and eggs") == ["Bread, milk and eggs"]
