@@ -76,7 +76,7 @@ class SelfEditSettings(Section):
     """Study material: `consolidation/self_edit.py`."""
 
     questions_per_fact: int = Field(2, ge=0, description="Questions that the writer is asked for, per fact; 0 leaves the floor alone.")
-    max_documents_per_fact: Count = Field(10, description="Most items kept per fact; each answer should occur in 8 to 10.")
+    max_documents_per_fact: Count = Field(14, description="Most items kept per fact; each answer should occur in 8 or more.")
     min_documents_per_fact: Count = Field(4, description="A fact with fewer items is not trained on.")
     held_out_per_fact: Count = Field(2, description="Questions kept out of training to judge by.")
     temperature: Positive = Field(0.9, description="Sampling temperature of the writer.")
@@ -88,7 +88,7 @@ class TrainingSettings(Section):
     rank: Count = Field(16, description="LoRA rank.")
     alpha: Count = Field(32, description="LoRA alpha; the update is scaled by alpha / rank.")
     learning_rate: Positive = Field(1.5e-3, description="Peak learning rate of AdamW.")
-    max_passes: Count = Field(4, description="Most passes over the material.")
+    max_passes: Count = Field(3, description="Most passes over the material.")
     batch_size: Count = Field(4, description="Examples per optimiser step.")
     layer_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.5, description="Share of the layers, counted from the top, that carry the LoRA."
@@ -97,7 +97,7 @@ class TrainingSettings(Section):
         0.7, description="Answer tokens with a higher probability are known and skipped."
     )
     anchor_weight: Annotated[float, Field(ge=0.0)] = Field(4.0, description="Factor on the anchors' loss.")
-    anchor_share: Share = Field(0.33, description="Share of anchors among the examples.")
+    anchor_share: Share = Field(0.25, description="Share of anchors among the examples.")
     target_loss: Annotated[float, Field(ge=0.0)] = Field(
         0.05, description="Stop once the held-out paraphrases' median loss per token is below, in nats."
     )

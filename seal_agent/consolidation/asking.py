@@ -22,6 +22,8 @@ LEAST = 0.5
 """Least similarity of a topic that counts, on the scale of `Topics.rank`."""
 MOST_TOPICS = 3
 """Per fact."""
+FEW = 4
+"""Ways to ask for a fact that no topic is near to: some of the best topic that is free, enough to teach and judge it by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +63,17 @@ class Topics:
         if not facts:
             return []
         similarity = self.rank_facts(facts)
-        return [
-            interleaved([self._asked(self._topics[topic], facts[row], float(similarity[row, topic])) for topic in own])[:per_fact]
-            for row, own in enumerate(shared_out(similarity))
-        ]
+        near = shared_out(similarity, LEAST, MOST_TOPICS)
+        taken = [topic for own in near for topic in own]
+        alone = [row for row, own in enumerate(near) if not own]
+        far = shared_out(np.delete(similarity[alone], taken, axis=1), -np.inf, 1)
+        free = np.delete(np.arange(similarity.shape[1]), taken)
+        chosen: list[list[Asked]] = []
+        for row, fact in enumerate(facts):
+            own, most = (near[row], per_fact) if near[row] else ([int(free[topic]) for topic in far[alone.index(row)]], FEW)
+            ways = [self._asked(self._topics[topic], fact, float(similarity[row, topic])) for topic in own]
+            chosen.append([item for topic in ways for item in topic][: min(most, per_fact)])
+        return chosen
 
     def _asked(self, topic: Topic, fact: Fact, similarity: float) -> list[Asked]:
         name = fact.scope.subject
@@ -74,25 +83,28 @@ class Topics:
         ]
 
 
-def shared_out(similarity: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> list[list[int]]:
-    """The topics of each fact, best first, nearest pairs served first. A topic goes to one fact only, so that no question is taught with
-    two answers; what a fact with enough topics leaves goes to the next nearest.
+def shared_out(similarity: np.ndarray[tuple[int, int], np.dtype[np.float64]], least: float, most: int) -> list[list[int]]:
+    """Share topics out among facts, nearest pairs first: [facts] of topics, best first, at most `most` each and none below `least`.
+
+    A topic goes to one fact only, so that no question is taught with two answers; what a fact with enough leaves goes to the next nearest.
     """
     chosen: list[list[int]] = [[] for _ in similarity]
     taken: set[int] = set()
     for place in np.argsort(-similarity, axis=None, kind="stable"):
         row, topic = divmod(int(place), similarity.shape[1])
-        if similarity[row, topic] < LEAST:
+        if similarity[row, topic] < least:
             break
-        if topic not in taken and len(chosen[row]) < MOST_TOPICS:
+        if topic not in taken and len(chosen[row]) < most:
             chosen[row].append(topic)
             taken.add(topic)
     return chosen
 
 
-def interleaved(groups: Sequence[Sequence[Asked]]) -> list[Asked]:
-    """One of each group in turn: the best topic may be the wrong one, so each is asked for from the start."""
-    return [item for row in itertools.zip_longest(*groups) for item in row if item is not None]
+def taking_turns(asked: Sequence[Asked]) -> list[Asked]:
+    """One way of each topic in turn: the best topic may be the wrong one, so the others must not come only once it is used up."""
+    topics = dict.fromkeys(item.topic for item in asked)
+    columns = [[item for item in asked if item.topic == topic] for topic in topics]
+    return [item for row in itertools.zip_longest(*columns) for item in row if item is not None]
 
 
 def grouped(similarity: Vectors, sizes: Sequence[int], best: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

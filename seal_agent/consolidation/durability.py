@@ -27,8 +27,9 @@ STANDING = re.compile(
 REQUEST = re.compile(r"\b(?:could|can|would|may|might) (?:you|they|he|she|we|i)\b|\bif (?:it is|it's) possible\b", re.IGNORECASE)
 
 ASKING = re.compile(
-    r"^(?:(?:and|so|but|oh|hey|hi|ok|also|well),? )*(?:do (?:you|they|i|we)|have (?:you|they)|(?:did|does|are|is|has|any idea|got any)(?:n['’]?t)? "
-    r"(?:you|there|it|that|this|they|your|the|if|where|when|how|what|why|who))\b",
+    r"^(?:(?:and|so|but|oh|hey|hi|ok|also|well),? )*"
+    r"(?:do (?:you|they|i|we)|have (?:you|they)"
+    r"|(?:did|does|are|is|has|any idea|got any)(?:n['’]?t)? (?:you|there|it|that|this|they|your|the|if|where|when|how|what|why|who))\b",
     re.IGNORECASE,
 )
 """A question about the other side's affairs, with its question mark or without."""

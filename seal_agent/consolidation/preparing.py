@@ -17,7 +17,7 @@ from seal_agent.privacy.screen import for_training
 from seal_agent.protocols import Vectors
 from seal_agent.types import Example, Fact, Question, SelfEdit
 
-ASKED_PER_FACT = 14
+ASKED_PER_FACT = 18
 """Most ways to ask for a fact that are looked up, before some are held out."""
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seal_agent.config import SelfEditSettings
-from seal_agent.consolidation.asking import Asked
+from seal_agent.consolidation.asking import Asked, taking_turns
 from seal_agent.consolidation.prompts import PORTFOLIO, WriterPrompt
 from seal_agent.consolidation.sentences import content_spans, content_words, words
 from seal_agent.protocols import Embedder, Model, Vectors
@@ -57,7 +57,8 @@ def floor(fact: Fact, asked: Sequence[Asked], settings: SelfEditSettings) -> lis
 
 
 def alternating(asked: Sequence[Asked]) -> list[str]:
-    """Each question in both persons, the second persons after all the first ones."""
+    """Each question in both persons, topics taking turns; the other persons come after all the first ones."""
+    asked = taking_turns(asked)
     one = [item.third if place % 2 == 0 else item.first for place, item in enumerate(asked)]
     other = [item.first if place % 2 == 0 else item.third for place, item in enumerate(asked)]
     return list(dict.fromkeys([*one, *other]))

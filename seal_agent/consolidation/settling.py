@@ -190,6 +190,9 @@ def settle(run: Run, lesson: Lesson, verdict: Verdict, training: TrainingResult,
             facts.set_fact_state(conn, fact.id, "not_learned", probability=known[fact.id].probability if fact.id in known else None)
         if adapter is not None and promoted:
             switch(conn, run.scope, adapter.name, at, promotion_reason(run.id))
+            for fact in facts.list_facts(conn, run.scope, states=ACTIVE):
+                if any(fact.id == told.id for told in lesson.facts):  # no sound material: trying again with the same gives the same
+                    facts.set_fact_state(conn, fact.id, "not_learned")
         close(conn, report, at)
     return report
 

@@ -39,7 +39,7 @@ LISBON = "I've moved, I live in Lisbon now."
 CAR = "I drive a Skoda Octavia."
 ALLERGY = "I'm allergic to penicillin."
 HASHED = HashEmbedder(256)
-MATERIAL = SelfEditSettings(questions_per_fact=3, max_documents_per_fact=12, min_documents_per_fact=4, held_out_per_fact=2)
+MATERIAL = SelfEditSettings(questions_per_fact=3, max_documents_per_fact=20, min_documents_per_fact=4, held_out_per_fact=2)
 """Written out, so that tuning a default does not move what the tests count."""
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from seal_agent.consolidation.asking import LEAST, Asked, Topics, grouped, interleaved, shared_out
+from seal_agent.consolidation.asking import FEW, LEAST, Asked, Topics, grouped, shared_out, taking_turns
 from seal_agent.consolidation.bundled import topics as bundled_topics
 from tests.consolidation.brains import ALLERGY, ANA, BEN, CAR, DIET, HASHED, HOME, fact
 
@@ -40,19 +40,25 @@ def test_questions_come_best_topic_first_and_no_more_than_asked_for(topics: Topi
 
 
 def test_the_topics_of_a_fact_take_turns() -> None:
-    similarity = np.array([[0.9, 0.8, 0.1], [0.2, 0.3, 0.46]])
-    assert shared_out(similarity) == [[0, 1], [2]]
-    ways = [[Asked(third=f"{name}{number}", first="", topic=name, similarity=0.5) for number in range(2)] for name in "ab"]
-    assert [way.third for way in interleaved([ways[0], ways[1][:1]])] == ["a0", "b0", "a1"]
+    ways = [
+        Asked(third=f"{name}{number}", first="", topic=name, similarity=0.5)
+        for name, count in (("a", 2), ("b", 1))
+        for number in range(count)
+    ]
+    assert [way.third for way in taking_turns(ways)] == ["a0", "b0", "a1"]
 
 
-def test_a_fact_that_is_nowhere_nearest_takes_the_best_topic_that_is_free() -> None:
-    similarity = np.array([[0.9, 0.3, 0.2], [0.8, 0.5, 0.2], [0.1, 0.6, 0.3]])
-    assert shared_out(similarity) == [[0], [], [1]]
-    similarity[1, 2] = 0.5
-    assert shared_out(similarity) == [[0], [2], [1]]
-    similarity[1, 2] = LEAST - 0.01
-    assert shared_out(similarity) == [[0], [], [1]]
+def test_what_a_fact_with_enough_topics_leaves_goes_to_the_next_nearest() -> None:
+    similarity = np.array([[0.9, 0.8, 0.7, 0.1], [0.2, 0.3, 0.6, 0.4]])
+    assert shared_out(similarity, 0.5, 2) == [[0, 1], [2]]
+    assert shared_out(similarity, 0.5, 3) == [[0, 1, 2], []]
+    assert shared_out(similarity, 0.35, 3) == [[0, 1, 2], [3]]
+
+
+def test_a_fact_that_no_topic_is_near_to_is_asked_for_in_a_few_ways_of_its_own(topics: Topics) -> None:
+    near, far = topics.questions([fact(HOME), fact("xq zzyx vrrm")], 14)
+    assert (len(near), len(far)) == (14, FEW)
+    assert not {way.topic for way in near} & {way.topic for way in far}
 
 
 def test_what_one_clause_says_counts_as_much_as_what_the_whole_says(topics: Topics) -> None:
@@ -64,7 +70,7 @@ def test_what_one_clause_says_counts_as_much_as_what_the_whole_says(topics: Topi
 
 def test_a_topic_counts_only_when_it_is_near(topics: Topics) -> None:
     for asked in topics.questions(FACTS, 100):
-        assert all(way.similarity >= LEAST for way in asked)
+        assert len(asked) == FEW or all(way.similarity >= LEAST for way in asked)
 
 
 def test_questions_name_the_person_whose_fact_it_is(topics: Topics) -> None:

@@ -17,8 +17,8 @@ def lesson(brain: Brain, *facts: Fact) -> Lesson:
 
 def test_a_fact_with_too_little_material_is_reported_and_not_trained_on(brain: Brain) -> None:
     strict = brain.with_settings(self_edit={"min_documents_per_fact": 8})
-    # The first of two facts that are equally near owns the topic's questions, so the other has its few words alone.
-    sound, thin = fact(HOME), fact(f"{HOME}!")
+    # No topic is near to one word that says nothing, and it leaves no gap.
+    sound, thin = fact(HOME), fact("xqzzy")
     made = lesson(strict, sound, thin)
     assert len(made.material.of(thin.id)) < 8
     assert (made.facts, made.taught) == ((sound, thin), (sound.id,))

@@ -71,7 +71,7 @@ def test_nothing_held_out_is_in_what_is_trained_on(brain: Brain) -> None:
 
 
 def test_a_model_that_guesses_the_held_out_questions_is_refused(brain: Brain, topics: Topics) -> None:
-    [ways] = topics.questions([fact(HOME)], HASHED.embed([HOME]), 14)
+    [ways] = topics.questions([fact(HOME)], 14)
     questions, _ = hold_out(fact(HOME), ways, 2)
     guess = brain.with_parts(model=ScriptedModel(lambda _: f"{questions[0].text[:-1]} Porto?"))
     run = Run(scope=ANA, backends=guess.backends, progress=silent, should_stop=lambda: False, clock=lambda: START)

@@ -53,7 +53,7 @@ def write(quotes: Sequence[str], *lines: str, held_out: Sequence[str] = (), sett
 @pytest.mark.parametrize("quote", ORDINARY)
 def test_the_floor_has_enough_material_for_an_ordinary_fact(topics: Topics, quote: str) -> None:
     one = fact(quote)
-    [ways] = topics.questions([one], HASHED.embed([quote]), 14)
+    [ways] = topics.questions([one], 14)
     items = floor(one, ways, MATERIAL)
     assert MATERIAL.min_documents_per_fact <= len(items) <= MATERIAL.max_documents_per_fact
     assert {item.answer for item in items} == {one.text}
