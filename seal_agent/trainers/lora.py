@@ -186,7 +186,7 @@ class Run:
         self.tokens += sum(len(item.ids) for item in batch)
         return loss
 
-    def _shared_out(self, batch: list[Item]) -> tuple[float, Sequence[torch.Tensor]]:
+    def _shared_out(self, batch: list[Item]) -> tuple[float, list[torch.Tensor]]:
         """The mean loss of a batch and its gradients, each core working on rows of its own."""
         parts = [batch[first :: self._cores.count] for first in range(min(self._cores.count, len(batch)))]
         computed = self._cores.run([partial(self._gradients, part, len(batch)) for part in parts])
@@ -196,7 +196,7 @@ class Run:
             torch._foreach_add_(gradients, others)
         return loss, gradients
 
-    def _gradients(self, part: list[Item], rows: int) -> tuple[float, Sequence[torch.Tensor]]:
+    def _gradients(self, part: list[Item], rows: int) -> tuple[float, list[torch.Tensor]]:
         """The part's share of the mean loss over `rows` rows, and its gradients."""
         loss = self._loss(part).sum() / rows
         return float(loss.detach()), list(torch.autograd.grad(loss, self._trained))
