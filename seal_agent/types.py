@@ -47,7 +47,7 @@ class ScopeId:
         if self.agent is None and self.user is not None:
             raise InvalidScopeError(f"A user's scope needs an agent: got user={self.user!r} with agent=None.")
         for label, value in (("tenant", self.tenant), ("agent", self.agent), ("user", self.user)):
-            if value is not None:
+            if value is not None or label == "tenant":  # without a tenant, the key would be that of another scope
                 check_id(label, value)
 
     @property
@@ -80,7 +80,7 @@ class ScopeId:
         return tuple(shared)
 
 
-def check_id(label: str, value: str) -> None:
+def check_id(label: str, value: str | None) -> None:
     """Refuse ids that look alike, escape a path or can't be stored; raise `InvalidScopeError`."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidScopeError(f"{label}={value!r} is not an id: give a non-empty string.")

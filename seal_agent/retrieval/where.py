@@ -54,7 +54,7 @@ def check_values(key: str, given: object) -> tuple[MetadataValue, ...]:
     known = FIELDS.get(key)
     for value in values:
         if not isinstance(value, str if key in FIELDS else str | int | float):
-            raise UsageError(f"where: {key!r} can't be {value!r}, of type {type(value).__name__}.")
+            raise UsageError(f"where: {key!r} can't be of type {type(value).__name__}; give a text, a number or a boolean.")
         if known is not None and value not in known:
             raise UsageError(f"where: {key!r} can't be {value!r}; it is one of {', '.join(known)}.")
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.planted import FORMS, Planted, planted
 from seal_agent.config import PrivacySettings
 from seal_agent.consolidation.bundled import labelled_sentences, topics
 from seal_agent.privacy.kinds import KINDS, Detection, merged
 from seal_agent.privacy.scan import OVERLAP, PIECE, scan
 from seal_agent.turns import MAX_CHARACTERS
-from tests.privacy.planted import FORMS, Planted, planted
 
 DEFAULT = PrivacySettings()
 ONE_EACH = list(planted(len(FORMS)))
