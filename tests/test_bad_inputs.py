@@ -380,6 +380,7 @@ def test_a_brain_that_is_open_is_refused_at_once(memory: Memory) -> None:
         open_brain(memory.folder)
 
 
+@pytest.mark.slow
 def test_a_backup_that_is_older_than_its_adapters_still_opens(tmp_path: Path) -> None:
     file = filled(tmp_path / "brain")
     older = file.read_bytes()

@@ -69,7 +69,7 @@ class Scopes(RuleBasedStateMachine):
 
 
 class TestScopes(Scopes.TestCase):  # type: ignore[misc, valid-type]  # hypothesis makes the class
-    settings = settings(max_examples=4, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
+    settings = settings(max_examples=3, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.slow
