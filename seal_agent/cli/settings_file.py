@@ -25,7 +25,8 @@ def settings_file() -> str:
 def section(name: str, defaults: BaseModel) -> str:
     about = (type(defaults).__doc__ or "").strip()
     lines = [f"# {about}", f"[{name}]"]
+    values = defaults.model_dump(mode="json")  # so that a secret, empty by default, is written as a text
     for key, field in type(defaults).model_fields.items():
         lines += ["", *(f"## {line}" for line in textwrap.wrap(field.description or "", WIDTH))]
-        lines.append(f"# {key} = {json.dumps(getattr(defaults, key), ensure_ascii=False)}")
+        lines.append(f"# {key} = {json.dumps(values[key], ensure_ascii=False)}")
     return "\n".join(lines) + "\n"

@@ -39,7 +39,7 @@ def test_the_settings_as_written_are_the_defaults(tmp_path: Path) -> None:
 
 def test_every_setting_is_there_with_its_default_and_meaning(tmp_path: Path) -> None:
     text = settings_file()
-    assert tomllib.loads(uncommented(text)) == Settings.load(None).model_dump()
+    assert tomllib.loads(uncommented(text)) == Settings.load(None).model_dump(mode="json")
     for section in Settings.model_fields.values():
         for field in type(section.default).model_fields.values():
             assert (field.description or "?").split()[0] in text
