@@ -22,6 +22,7 @@ from seal_agent.ledger.adapters import get_adapter, nearest_live
 from seal_agent.parts import Parts
 from seal_agent.protocols import Model
 from seal_agent.sampling import Sampling
+from seal_agent.telemetry import record_chat
 from seal_agent.types import Adapter, Answer, Context, Generation, Route, ScopeId, Trace, Turn
 
 logger = logging.getLogger(__name__)
@@ -120,7 +121,9 @@ def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> A
         ended = time.perf_counter()
         seconds = {"load": loaded - started, "context": found - loaded, "adapter": leased - found, "answer": ended - leased}
         seconds["first_piece"] = (first_at or ended) - started
-        return Answer(text=reply.text, finished=reply.finished, trace=trace_of(model, route, adapter, context, prompt, reply, seconds))
+        answer = Answer(text=reply.text, finished=reply.finished, trace=trace_of(model, route, adapter, context, prompt, reply, seconds))
+        record_chat(scope, answer, ended - started)
+        return answer
 
     return AnswerStream(pieces, finish, release)
 

@@ -27,6 +27,7 @@ from seal_agent.retrieval.where import Conditions, to_where
 from seal_agent.sampling import Sampling, check_timeout
 from seal_agent.scope_adapters import ScopeAdapters
 from seal_agent.scope_items import ScopeItems
+from seal_agent.telemetry import measured, traced
 from seal_agent.turns import Messages, check_content, to_turns
 from seal_agent.types import (
     Answer,
@@ -78,6 +79,7 @@ class Scope:
     def __repr__(self) -> str:
         return f"Scope({self._id.key!r})"
 
+    @traced("create_memory")
     def add(
         self,
         messages: Messages,
@@ -99,6 +101,7 @@ class Scope:
         interaction = Interaction(messages=messages, session=session, at=at, source=source, outcome=outcome, id=id, metadata=metadata)
         return recording.record(self._parts, [recording.to_episode(self._parts, self._id, interaction)])[0]
 
+    @traced("create_memory")
     def add_many(self, interactions: Sequence[Interaction | Messages]) -> list[Episode]:
         """Record several interactions in one transaction, some hundred times faster than one by one: all of them, or none if it raises.
 
@@ -133,6 +136,7 @@ class Scope:
             add_fact(connection, fact, None if vectors is None else vectors[0], self._parts.embedder_id)
         return fact
 
+    @traced("search_memory")
     def search(
         self,
         query: str,
@@ -206,6 +210,7 @@ class Scope:
         """
         return self.ask_many([question], use=use)[0]
 
+    @traced("chat")
     def ask_many(self, questions: Sequence[str], *, use: Route = "auto") -> list[Answer]:
         """Answer several questions in one batch, all with the same adapter: a multiple of the speed of one by one. See `ask`."""
         for question in questions:
@@ -278,13 +283,15 @@ class Scope:
 
         if dry_run:
             return cycle.plan(backends, self._id, clock=self._parts.clock)
-        report = cycle.consolidate(
-            backends,
-            self._id,
-            progress=progress or self._parts.progress,
-            should_stop=should_stop or threading.Event().is_set,
-            clock=self._parts.clock,
-        )
+        with measured("seal.consolidate", self._id) as told:
+            report = cycle.consolidate(
+                backends,
+                self._id,
+                progress=progress or self._parts.progress,
+                should_stop=should_stop or threading.Event().is_set,
+                clock=self._parts.clock,
+            )
+            told(report)
         if report.state == "promoted":
             self.adapters.warm_up()
         return report

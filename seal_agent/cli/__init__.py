@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from seal_agent import __version__
-from seal_agent.cli import adapters, bench, conversation, facts, keys, night, scan, serve, setting_up
+from seal_agent.cli import adapters, bench, conversation, facts, keys, mcp_server, night, scan, serve, setting_up
 from seal_agent.cli.output import show_error
 from seal_agent.errors import SealAgentError
 
@@ -49,6 +49,7 @@ facts.register(app)
 night.register(app)
 serve.register(app)
 scan.register(app)
+mcp_server.register(app)
 app.add_typer(adapters.group, name="adapters")
 app.add_typer(bench.group, name="bench")
 app.add_typer(keys.group, name="keys")

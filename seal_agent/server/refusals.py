@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from seal_agent import errors
 from seal_agent.serialise import to_json
@@ -41,10 +41,8 @@ STATUS: tuple[tuple[type[errors.SealAgentError], int], ...] = (
 )
 
 
-class Json(Response):
+class Json(JSONResponse):
     """A record, or anything made of records, as JSON in ASCII: no text that was remembered can fail to be encoded."""
-
-    media_type = "application/json"
 
     def render(self, content: object) -> bytes:
         return to_json(content).encode("ascii")
