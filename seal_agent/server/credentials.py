@@ -58,6 +58,11 @@ class Doorkeeper:
         self._keys = keys
         self._local = local
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody needs a key, so that `admit` looks nowhere."""
+        return self._local is not None
+
     def admit(self, authorization: str | None) -> Credential:
         """Return who asks; raise a 401 that does not tell a wrong key from an expired one."""
         if self._local is not None:

@@ -12,6 +12,7 @@ from seal_agent.config import ServerSettings
 from seal_agent.errors import UsageError
 from seal_agent.memory import Memory
 from seal_agent.server.app import create_app
+from seal_agent.server.slow_heads import PatientProtocol
 from seal_agent.types import ScopeId
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ def serve(memory: Memory, settings: ServerSettings, local: ScopeId, announce: Ca
             log_config=None,
             server_header=False,
             proxy_headers=False,  # nothing here looks at a client's address, so nobody can be believed about it
+            http=PatientProtocol,
             ws="none",
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,

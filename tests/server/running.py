@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
+from seal_agent.server.slow_heads import PatientProtocol
+
 START_SECONDS = 20.0
 
 
@@ -26,7 +28,8 @@ class Running:
 def running(app: ASGIApp) -> Iterator[Running]:
     """Serve until the block ends."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as sock:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=2))
+        config = uvicorn.Config(app, log_config=None, access_log=False, http=PatientProtocol, ws="none", timeout_graceful_shutdown=2)
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
         thread.start()
         wait_for(lambda: server.started)
