@@ -48,6 +48,7 @@ from seal_agent.types import ScopeId
 INSTALL = "apt-get install wrk, or brew install wrk"
 WARM_UP_SECONDS = 2.0
 PREPARED = 1_000
+VARIANTS = 100
 WORDS = (
     "parcel",
     "address",
@@ -108,7 +109,9 @@ def serve(folder: Path) -> None:
 
 
 def sentence(seed: int) -> str:
-    return " ".join(random.Random(seed).choices(WORDS, k=12))
+    """Twelve words of 1,600, so that a search finds some of the episodes and not all."""
+    chance = random.Random(seed)
+    return " ".join(f"{chance.choice(WORDS)}{chance.randrange(VARIANTS)}" for _ in range(12))
 
 
 @contextmanager
