@@ -46,7 +46,10 @@ class ModelSettings(Section):
 class RetrievalSettings(Section):
     """Search and context: `retrieval/`."""
 
-    embedder: str = Field("all-minilm-l6-v2", description="Hub id, local folder, or the embedded all-minilm-l6-v2.")
+    embedder: str = Field(
+        "all-minilm-l6-v2",
+        description="Hub id, local folder, or the embedded all-minilm-l6-v2. Of a new brain; a filled one changes by `seal-agent reindex`.",
+    )
     k: Count = Field(8, description="Hits that a search returns.")
     turn_weight: Weight = Field(0.3, description="Weight in the fused score of BM25 over a turn or fact by itself.")
     window_weight: Weight = Field(1.0, description="Of BM25 over a turn with two turns before and after it.")

@@ -23,6 +23,7 @@
     │   ├── StoreFullError         no space left on the device (exit code 3)
     │   └── NewerSchemaError       written by a newer seal-agent
     ├── IntegrityError             bytes on disk are not what the ledger says (exit code 4)
+    │   └── ArchiveError           an archive that is damaged, forged, or contradicts the brain; nothing was written
     └── CycleInterruptedError      a consolidation was stopped; nothing was promoted (exit code 3)
         └── LeaseLostError         another process took the cycle over meanwhile
 
@@ -135,6 +136,10 @@ class IntegrityError(SealAgentError):
     """Bytes on disk are not what the ledger recorded."""
 
     exit_code = 4
+
+
+class ArchiveError(IntegrityError):
+    """An archive is damaged, incomplete or forged, or contradicts the brain that it is imported into. Nothing was written."""
 
 
 class CycleInterruptedError(SealAgentError):

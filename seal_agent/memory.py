@@ -1,23 +1,22 @@
-"""Memory: the whole library through one door, and the one place that chooses backends.
+"""Memory: the whole library through one door.
 
 `Memory.open` owns the brain directory and hands out scopes; what a scope can do is in `scope.py`. The ledger is opened at once, the
 embedder at the first text, the model at the first question. Deliberately no behaviour of its own.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from seal_agent import doctor
+from seal_agent import __version__, doctor
 from seal_agent.api_keys import ApiKeys
 from seal_agent.brain_folder import read_settings
+from seal_agent.builders import Given, build_embedder, builders_for
 from seal_agent.config import Settings
 from seal_agent.doctor import Finding
-from seal_agent.errors import UsageError
 from seal_agent.ledger import episodes
 from seal_agent.ledger.adapters import list_adapters
 from seal_agent.ledger.cycles import list_cycles
@@ -25,14 +24,16 @@ from seal_agent.ledger.entries import count_missing_vectors
 from seal_agent.ledger.facts import list_facts
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.nights.facade import Nights
-from seal_agent.parts import Builders, Parts
+from seal_agent.parts import Parts
 from seal_agent.protocols import Embedder, Grader, Model, Trainer
-from seal_agent.retrieval.building import Backend, Projection
-from seal_agent.retrieval.probe import probe
-from seal_agent.retrieval.search import Index
-from seal_agent.retrieval.vector_index import VectorIndex
+from seal_agent.retrieval.vector_index import NO_INDEX, IndexStatus
 from seal_agent.scope import Scope
 from seal_agent.types import FactState, ProgressCallback, ScopeId, silent
+
+if TYPE_CHECKING:
+    from seal_agent.archive.merging import ImportReport
+    from seal_agent.archive.saving import ArchiveReport
+    from seal_agent.reindexing import ReindexReport
 
 __all__ = ["Memory", "Scope", "Stats"]
 
@@ -93,22 +94,13 @@ class Memory:
         """
         path = Path(folder).expanduser()
         known = read_settings(path) if settings is None else settings
-        builders = Builders(
-            model=(lambda: build_model(known, progress)) if model is None else (lambda: model),
-            trainer=(lambda used: build_trainer(used, known)) if trainer is None else (lambda _: trainer),
-            embedder=(lambda: build_embedder(known, progress)) if embedder is None else (lambda: embedder),
-            grader=build_grader if grader is None else (lambda: grader),
-            index=build_index,
-            base_sha256=(lambda: hash_weights(known, progress)) if model is None else (lambda: hash_of_model(model)),
-            verify=verify_adapter,
-            locate={
-                "model": (lambda: locate(known.model.id)) if model is None else (lambda: f"{model.id}, passed in"),
-                "embedder": (lambda: locate(known.retrieval.embedder)) if embedder is None else (lambda: f"{embedder.id}, passed in"),
-            },
-            embedder_id=known.retrieval.embedder if embedder is None else embedder.id,
-            owns_model=model is None,
-        )
-        return cls(Parts(Ledger.open(path), known, builders, clock, progress))
+        ledger = Ledger.open(path)
+        try:
+            given = Given(model=model, trainer=trainer, embedder=embedder, grader=grader)
+            return cls(Parts(ledger, known, builders_for(ledger, known, given, progress), clock, progress))
+        except BaseException:
+            ledger.close()
+            raise
 
     @property
     def folder(self) -> Path:
@@ -163,6 +155,70 @@ class Memory:
         """Check the machine, the brain and what it stands on; downloads nothing and loads no model."""
         return [*doctor.examine_machine(self.folder), *doctor.examine_brain(self._parts)]
 
+    def export(self, path: str | Path) -> "ArchiveReport":
+        """Write everything that is remembered to one archive, as rows with hashes, for another machine or a later seal-agent.
+
+        Adding and searching go on meanwhile. Raise `StoreError` when the file exists or can't be written.
+        """
+        from seal_agent.archive.saving import save
+
+        return save(self._parts.ledger, Path(path), "export", at=self._parts.clock(), version=__version__)
+
+    def backup(self, path: str | Path) -> "ArchiveReport":
+        """Write a copy of the brain to one archive, in use or not: exact, API keys included. Raise as `export`."""
+        from seal_agent.archive.saving import save
+
+        return save(self._parts.ledger, Path(path), "backup", at=self._parts.clock(), version=__version__)
+
+    def import_archive(self, path: str | Path) -> "ImportReport":
+        """Add what an archive holds to this brain, in one transaction: what is known stays, what was forgotten here stays forgotten.
+
+        The archive is verified whole before anything is written. Raise `ArchiveError` for one that is damaged or contradicts this brain,
+        `NewerSchemaError`, `StoreFullError`.
+        """
+        from seal_agent.archive.merging import merge
+        from seal_agent.archive.restoring import restored
+
+        archive, ledger = Path(path).expanduser(), self._parts.ledger
+        with restored(archive, ledger.folder) as (brain, _), Ledger.open(brain) as source:
+            return merge(source, ledger, archive, self._parts.clock())
+
+    @staticmethod
+    def restore(archive: str | Path, folder: str | Path) -> None:
+        """Make a brain of an export or a backup in `folder`, absent or empty, whole or not at all. Raise as `import_archive`."""
+        from seal_agent.archive.restoring import restore
+
+        restore(Path(archive), Path(folder))
+
+    def reindex(self, embedder: Embedder | str | None = None, *, progress: ProgressCallback | None = None) -> "ReindexReport":
+        """Make the vector index anew from the stored vectors; or embed everything with another embedder, an object or a model's id.
+
+        What there was serves until the new vectors are complete; interrupted, it is gone on with at the next call. From then on the ledger
+        knows which embedder serves, whatever the settings say for new brains. Raise `ModelNotFoundError`, `EmbeddingError`,
+        `VectorIndexError`; then everything serves as before.
+        """
+        from seal_agent.reindexing import reindex
+
+        report = progress or self._parts.progress
+        other = build_embedder(embedder, report) if isinstance(embedder, str) else embedder
+        return reindex(self._parts, other, report)
+
+    def repair(self) -> list[Finding]:
+        """Make anew what can be made from the ledger's own records: both indexes, missing vectors; and remove what dead processes left."""
+        from seal_agent.repair import repair
+
+        return repair(self._parts)
+
+    def wait_for_index(self, seconds: float = 60.0) -> IndexStatus:
+        """Wait until the vector index has nothing left to check, to fill or to build, at most so long, and say how it is doing.
+
+        Nothing needs it: what the index does not serve is scanned exactly. Its work begins with the first search in a large scope.
+        """
+        _ = self._parts.ledger
+        searcher = self._parts.built_searcher
+        index = None if searcher is None else searcher.index
+        return NO_INDEX if index is None else index.wait(seconds)
+
     def close(self) -> None:
         """Stop nights, wait for transactions of other threads and let go of the folder. Idempotent; later uses raise `StoreError`."""
         self._nights.stop()
@@ -173,77 +229,3 @@ class Memory:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-# The backends are imported where they are built: `import seal_agent.memory` costs no torch and no chromadb.
-
-
-def build_model(settings: Settings, progress: ProgressCallback) -> Model:
-    from seal_agent.models.weights import resolve
-
-    folder = resolve(settings.model.id, progress=progress)
-    from seal_agent.models.local import LocalModel  # seconds of torch, only once there is something to load
-
-    return LocalModel(folder, settings.model.id, settings.model)
-
-
-def build_trainer(model: Model, settings: Settings) -> Trainer:
-    from seal_agent.models.local import LocalModel
-    from seal_agent.trainers.lora import LoraTrainer
-
-    if not isinstance(model, LocalModel):
-        raise UsageError(f"{type(model).__name__} can't be trained here; pass trainer= beside model= to Memory.open.")
-    return LoraTrainer(model, settings.training)
-
-
-def build_embedder(settings: Settings, progress: ProgressCallback) -> Embedder:
-    from seal_agent.models.weights import resolve
-
-    folder = resolve(settings.retrieval.embedder, progress=progress)
-    from seal_agent.retrieval.embedding import TransformerEmbedder  # as above
-
-    return TransformerEmbedder(folder, settings.retrieval.embedder)
-
-
-def build_grader() -> Grader:
-    from seal_agent.consolidation.grading import PhraseGrader
-
-    return PhraseGrader()
-
-
-def build_index(ledger: Ledger, embedder_id: str) -> Index:
-    return VectorIndex(ledger, embedder_id, Backend(connect=connect_chroma, probe=probe))
-
-
-def connect_chroma(folder: Path) -> Projection:
-    from seal_agent.retrieval.projection import ChromaProjection  # a second of chromadb, in the index's own thread
-
-    return ChromaProjection(folder)
-
-
-def verify_adapter(path: Path, base_sha256: str) -> object:
-    from seal_agent.adapters.artefact import verify
-
-    return verify(path, base_sha256)
-
-
-def hash_weights(settings: Settings, progress: ProgressCallback) -> str:
-    from seal_agent.models.weights import resolve, weights_sha256
-
-    return weights_sha256(resolve(settings.model.id, progress=progress))
-
-
-def hash_of_model(model: Model) -> str:
-    """The weights' hash of a model that the caller passed in: of its folder if it has one, else of its id, which promises as much."""
-    folder = getattr(model, "folder", None)
-    if not isinstance(folder, Path):
-        return hashlib.sha256(model.id.encode()).hexdigest()
-    from seal_agent.models.weights import weights_sha256
-
-    return weights_sha256(folder)
-
-
-def locate(model_id: str) -> str:
-    from seal_agent.models.weights import find
-
-    return f"{model_id} in {find(model_id)}"

@@ -19,6 +19,7 @@ from seal_agent.errors import EmbeddingError, StoreError
 from seal_agent.lazy import Lazy
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.protocols import Embedder, Grader, Model, Trainer, Vectors
+from seal_agent.retrieval.generation_folders import discard_generations
 from seal_agent.retrieval.search import Index, Searcher
 from seal_agent.serving import Serving
 from seal_agent.types import ProgressCallback
@@ -119,6 +120,23 @@ class Parts:
     def words_only(self) -> Searcher:
         """Search without an embedder, for when none can be had."""
         return self._words_only.get()
+
+    def use_embedder(self, embedder: Embedder) -> None:
+        """Search with another embedder from now on, whose vectors the ledger holds."""
+        old = self._searcher.peek()
+        self.embedder_id = embedder.id
+        self._embedder = Lazy(lambda: embedder)
+        self._searcher, self._words_only = Lazy(self._build_searcher), Lazy(self._build_words_only)
+        if old is not None:
+            old.close()
+
+    def discard_index(self) -> None:
+        """Delete the vector index from disk now, in use or not; what is needed of it is made anew. Raise `VectorIndexError`."""
+        searcher = self._searcher.peek()
+        if searcher is None:
+            discard_generations(self.ledger)
+        else:
+            searcher.discard_index()
 
     def pool(self, *, slow: bool) -> Executor:
         """Return threads for async callers: those for answers if the call is `slow`. Raise `StoreError` after `close`."""

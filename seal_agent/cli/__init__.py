@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from seal_agent import __version__
-from seal_agent.cli import adapters, bench, conversation, facts, keys, mcp_server, night, scan, serve, setting_up
+from seal_agent.cli import adapters, archive, bench, conversation, facts, keys, mcp_server, night, scan, serve, setting_up
 from seal_agent.cli.output import show_error
 from seal_agent.errors import SealAgentError
 
@@ -47,6 +47,7 @@ setting_up.register(app)
 conversation.register(app)
 facts.register(app)
 night.register(app)
+archive.register(app)
 serve.register(app)
 scan.register(app)
 mcp_server.register(app)

@@ -33,13 +33,14 @@ def locomo(
     """
     from seal_agent.bench import locomo as benchmark
     from seal_agent.bench.vectors_on_file import VectorsOnFile
+    from seal_agent.builders import build_embedder
     from seal_agent.config import Settings
-    from seal_agent.memory import Memory, build_embedder
+    from seal_agent.memory import Memory
 
     conversations = benchmark.read_locomo(data)
     settings = Settings.load()
     with progress_bar() as progress, tempfile.TemporaryDirectory(prefix="seal-locomo-") as folder:
-        embedder = VectorsOnFile(build_embedder(settings, progress), vectors, progress)
+        embedder = VectorsOnFile(build_embedder(settings.retrieval.embedder, progress), vectors, progress)
         with Memory.open(folder, settings=settings, embedder=embedder) as memory:
             benchmark.record(memory, conversations, progress)
             embedder.embed([question.text for one in conversations for question in one.questions])

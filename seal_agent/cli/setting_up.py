@@ -1,5 +1,8 @@
 """`init` and `doctor`: make a brain, and say what is wrong with one."""
 
+from dataclasses import replace
+from typing import Annotated
+
 import typer
 
 from seal_agent.cli.output import on_one_line
@@ -35,16 +38,20 @@ def init(session: Session) -> None:
     session.emit(done, lambda: print(f"The brain in {folder} {said}. Its settings: {file}"))
 
 
+Repair = Annotated[bool, typer.Option("--repair", help="First make anew what can be: both indexes, missing vectors; remove leftovers.")]
+
+
 @with_brain
-def doctor(session: Session) -> int:
-    """Check the machine, the brain and what it stands on. Downloads and repairs nothing."""
+def doctor(session: Session, repair: Repair = False) -> int:
+    """Check the machine, the brain and what it stands on. Without --repair it downloads and changes nothing."""
     from seal_agent.brain_folder import is_brain
     from seal_agent.doctor import examine_machine, problem, warning
 
     if is_brain(session.brain):
         try:
             with session.memory() as memory:
-                findings = memory.doctor()
+                repaired = [replace(finding, name=f"repair: {finding.name}") for finding in memory.repair()] if repair else []
+                findings = [*repaired, *memory.doctor()]
         except SealAgentError as error:
             opening = problem("brain", str(error), "see above", error.exit_code)
             findings = [*examine_machine(session.brain), opening]

@@ -6,9 +6,12 @@ episodes, facts, cycles, adapters, entries and generations each have their modul
 
 import contextlib
 import errno
+import json
 import logging
 import os
+import socket
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -74,7 +77,7 @@ class Ledger:
         try:
             with _named_errors(folder):
                 migrate(folder / DATABASE)
-                (folder / LOCK_OWNER).write_text(f"{os.getpid()}\n", encoding="ascii")
+                _sign(folder)
             ledger = cls(folder, lock)
         except OSError as error:
             lock.release()
@@ -88,6 +91,10 @@ class Ledger:
             ledger.close()
             raise
         return ledger
+
+    def announce(self, url: str) -> None:
+        """Tell whoever finds the folder in use where it is served."""
+        _sign(self.folder, url)
 
     def _fail_interrupted_cycles(self) -> None:
         with self.write() as conn:
@@ -227,10 +234,21 @@ def _lock(folder: Path) -> filelock.BaseFileLock:
     return lock
 
 
+def _sign(folder: Path, url: str | None = None) -> None:
+    """Say who has the folder: for the error that others get, and for nothing else; the lock itself is the operating system's."""
+    program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    said = {"pid": os.getpid(), "host": socket.gethostname(), "program": program, "since": since, "url": url}
+    (folder / LOCK_OWNER).write_text(json.dumps(said), encoding="utf-8")
+
+
 def _owner(folder: Path) -> str:
     try:
-        return f"process {int((folder / LOCK_OWNER).read_text(encoding='ascii'))}"
-    except (OSError, ValueError):
+        said = json.loads((folder / LOCK_OWNER).read_text(encoding="utf-8"))
+        elsewhere = f", on {said['host']}" if said["host"] != socket.gethostname() else ""
+        served = f", which serves it at {said['url']}" if said["url"] else ""
+        return f"process {int(said['pid'])} ({said['program']}, since {said['since']}{elsewhere}){served}"
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"
 
 

@@ -6,7 +6,7 @@ Deliberately only fills in vectors. The vector index, which may have passed thes
 import logging
 
 from seal_agent.errors import EmbeddingError, UnknownRecordError
-from seal_agent.ledger.entries import get_entries, missing_vectors, set_vector
+from seal_agent.ledger.entries import Entry, get_entries, missing_vectors, set_vector
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.protocols import Embedder
 from seal_agent.retrieval.labels import embedded_text
@@ -16,6 +16,11 @@ logger = logging.getLogger(__name__)
 
 PORTION = 256
 """Most entries that one search embeds first, about a second's work."""
+
+
+def text_to_embed(entry: Entry) -> str:
+    """Return what the embedder is given for an entry."""
+    return embedded_text(entry.text, ScopeId.of(entry.scope_key), entry.role, entry.name, entry.at)
 
 
 def embed_backlog(ledger: Ledger, embedder: Embedder, limit: int = PORTION) -> dict[str, list[str]]:
@@ -28,8 +33,7 @@ def embed_backlog(ledger: Ledger, embedder: Embedder, limit: int = PORTION) -> d
         if not waiting:
             return {}
         places = get_entries(connection, [entry_id for entry_id, _ in waiting])
-    texts = [embedded_text(one.text, ScopeId.of(one.scope_key), one.role, one.name, one.at) for one in (places[id] for id, _ in waiting)]
-    vectors = embedder.embed(texts)
+    vectors = embedder.embed([text_to_embed(places[entry_id]) for entry_id, _ in waiting])
     if len(vectors) != len(waiting):
         raise EmbeddingError(f"The embedder {embedder.id!r} gave {len(vectors)} vectors for {len(waiting)} texts.")
     with ledger.write() as connection:

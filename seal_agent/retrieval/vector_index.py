@@ -53,6 +53,9 @@ class IndexStatus:
     """Why it is off, or why it was made anew last."""
 
 
+NO_INDEX = IndexStatus(state="idle", generation=None, watermarks={}, error=None)
+
+
 class VectorIndex:
     """The vectors of one embedder. Does nothing until a scope is wanted; safe to use from several threads of one process."""
 

@@ -56,7 +56,7 @@ def test_a_second_process_is_told_at_once_who_owns_the_folder_and_may_enter_once
     with running(hold, tmp_path) as (owner, pipe):
         pid = answer(pipe)
         started = time.monotonic()
-        with pytest.raises(StoreLockedError, match=f"in use by process {pid};") as caught:
+        with pytest.raises(StoreLockedError, match=rf"in use by process {pid} \(.*, since 20.*\); stop it, talk to it") as caught:
             Ledger.open(tmp_path)
         assert time.monotonic() - started < 2
         assert str(tmp_path) in str(caught.value)
@@ -75,6 +75,16 @@ def test_a_second_opener_in_the_same_process_is_refused_and_harms_nothing(tmp_pa
         with ledger.write() as conn:
             add_episode(conn, episode("e1"), None, None)
     Ledger.open(tmp_path).close()
+
+
+def test_whoever_finds_the_folder_in_use_is_told_where_it_is_served(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path) as ledger:
+        ledger.announce("http://127.0.0.1:8000")
+        with pytest.raises(StoreLockedError, match=r"which serves it at http://127\.0\.0\.1:8000; stop it"):
+            Ledger.open(tmp_path)
+        (tmp_path / ".lock-owner").write_text("scribble")
+        with pytest.raises(StoreLockedError, match="in use by another process;"):
+            Ledger.open(tmp_path)
 
 
 def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path: Path) -> None:
