@@ -58,7 +58,7 @@ class RetrievalSettings(Section):
     dense_weight: Weight = Field(0.1, description="Of the vector of the turn or fact itself.")
     near_weight: Weight = Field(0.6, description="Of the vectors of a turn and of the turns around it.")
     context_tokens: Count = Field(600, description="Default token budget of `context`.")
-    exact_scan_below: int = Field(2000, ge=0, description="Scopes with fewer vectors are scanned exactly; Chroma serves the others.")
+    exact_scan_below: int = Field(20_000, ge=0, description="Scopes with fewer vectors are scanned exactly; Chroma serves the others.")
 
 
 class FactSettings(Section):

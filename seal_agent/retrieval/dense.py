@@ -14,7 +14,7 @@ from seal_agent.ledger.ledger import Ledger
 from seal_agent.ledger.postings import Seqs, vectors_at
 from seal_agent.protocols import Vectors
 from seal_agent.retrieval.catalogue import Catalogue, Numbers, Positions
-from seal_agent.retrieval.exact import ExactScan
+from seal_agent.retrieval.exact import KEPT_VECTORS, ExactScan
 
 NEAREST = 100
 """Entries asked of the vector index."""
@@ -49,7 +49,7 @@ class Dense:
     def cosines(self, scope_key: str, catalogue: Catalogue, vector: Vectors, allowed: Positions | None) -> Cosines:
         """Scan the scope, or only the allowed entries where these are few."""
         if allowed is not None and len(allowed) <= FEW:
-            return known_only(self._read(catalogue, allowed, vector))
+            return known_only(self._read(scope_key, catalogue, allowed, vector))
         seqs, values = self.exact.cosines(scope_key, vector)
         return known_only(laid_out(catalogue, seqs, values))
 
@@ -64,13 +64,17 @@ class Dense:
         near = laid_out(catalogue, np.array([seq for seq, _ in pairs], dtype=np.int64), np.array([cosine for _, cosine in pairs]))
         candidates = np.union1d(np.flatnonzero(np.isfinite(near)), highest(by_words, LEXICAL))
         places = np.unique(np.concatenate([candidates, *catalogue.neighbours(candidates)]))
-        values = self._read(catalogue, places[places < len(catalogue)], vector)
+        values = self._read(scope_key, catalogue, places[places < len(catalogue)], vector)
         # Of entries that left the ledger since they were indexed nothing was read, and nothing is to be shown.
         return Cosines(values=values, mean=self._sampled_mean(scope_key, catalogue, vector))
 
-    def _read(self, catalogue: Catalogue, places: Positions, vector: Vectors) -> Numbers:
+    def _read(self, scope_key: str, catalogue: Catalogue, places: Positions, vector: Vectors) -> Numbers:
+        seqs = catalogue.seqs[places]
+        if len(catalogue) <= KEPT_VECTORS:
+            return laid_out(catalogue, *self.exact.cosines_of(scope_key, seqs, vector))
+        # A matrix that large is not kept for a few hundred rows of it.
         with self._ledger.read() as connection:
-            seqs, vectors = vectors_at(connection, catalogue.seqs[places].tolist(), self._embedder_id)
+            seqs, vectors = vectors_at(connection, seqs.tolist(), self._embedder_id)
         return laid_out(catalogue, seqs, vectors @ vector if len(seqs) else np.empty(0))
 
     def _sampled_mean(self, scope_key: str, catalogue: Catalogue, vector: Vectors) -> float:
@@ -92,8 +96,10 @@ def known_only(values: Numbers) -> Cosines:
 def laid_out(catalogue: Catalogue, seqs: Seqs, values: Numbers | Vectors) -> Numbers:
     """Put values by ascending sequence number in their places; entries that the catalogue does not know yet are left out."""
     laid = np.full(len(catalogue), np.nan)
-    if len(seqs):
-        laid[catalogue.places(seqs)] = values[np.isin(seqs, catalogue.seqs, assume_unique=True)]
+    if len(seqs) and len(catalogue):
+        found = np.minimum(np.searchsorted(catalogue.seqs, seqs), max(0, len(catalogue) - 1))
+        known = catalogue.seqs[found] == seqs
+        laid[found[known]] = values[known]
     return laid
 
 

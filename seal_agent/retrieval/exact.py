@@ -57,6 +57,15 @@ class ExactScan:
         scanned = self._scanned(scope_key)
         return scanned.seqs, scanned.vectors @ vector if len(scanned.seqs) else np.empty(0, dtype=np.float32)
 
+    def cosines_of(self, scope_key: str, seqs: Seqs, vector: Vectors) -> tuple[Seqs, Vectors]:
+        """Return those of these entries (ascending) that are embedded, and their cosines; reads all of the scope at its first call."""
+        scanned = self._scanned(scope_key)
+        if not len(scanned.seqs):
+            return scanned.seqs, np.empty(0, dtype=np.float32)
+        rows = np.minimum(np.searchsorted(scanned.seqs, seqs), len(scanned.seqs) - 1)
+        rows = rows[scanned.seqs[rows] == seqs]
+        return scanned.seqs[rows], scanned.vectors[rows] @ vector
+
     def _scanned(self, scope_key: str) -> Scanned:
         with self._lock, self._ledger.read() as connection:
             now = standing(connection, scope_key)
