@@ -14,18 +14,18 @@ from seal_agent.parts import Parts
 from seal_agent.privacy.screen import screened_episode
 from seal_agent.protocols import Vectors
 from seal_agent.retrieval.labels import embedded_text
-from seal_agent.turns import MAX_LABEL, check_label, check_metadata, check_time, to_turns
+from seal_agent.turns import MAX_LABEL, check_label, check_metadata, check_time, to_turns, without_recall
 from seal_agent.types import MAX_ID_LENGTH, Episode, Interaction, ScopeId
 
 logger = logging.getLogger(__name__)
 
 
 def to_episode(parts: Parts, scope: ScopeId, interaction: Interaction) -> Episode:
-    """Return the episode that an interaction makes; screened by the privacy policy.
+    """Return the episode that an interaction makes; screened by the privacy policy, and without what was recalled from this memory.
 
     Raise `InvalidTurnError` for what can't be recorded, `BlockedContentError` for what the policy keeps out.
     """
-    turns = to_turns(interaction.messages)
+    turns = without_recall(to_turns(interaction.messages))
     labels = {"session": interaction.session, "source": interaction.source, "outcome": interaction.outcome}
     for label, value in labels.items():
         check_label(label, value, MAX_LABEL)

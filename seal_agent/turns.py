@@ -6,11 +6,13 @@ Texts are kept verbatim: nothing is trimmed, normalised or guessed. Deliberately
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import get_args
 
 from seal_agent.errors import InvalidTurnError, UsageError
 from seal_agent.ledger.encoding import check_text, encode_time
+from seal_agent.retrieval.fence import without_recalled
 from seal_agent.types import MAX_ID_LENGTH, MetadataValue, Role, Turn
 
 Message = Turn | Mapping[str, str]
@@ -65,6 +67,23 @@ def to_turn(message: Message, position: int) -> Turn:
         raise InvalidTurnError(f"{label}: name={name!r} is of type {type(name).__name__}; give a string, or leave it out.")
     check_label(f"{label}: name", name, MAX_ID_LENGTH)
     return Turn(role=role, content=check_content(content, label), name=name)
+
+
+def without_recall(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """Return the turns without blocks that `Scope.context` wrote, and without turns that were nothing else.
+
+    Raise `InvalidTurnError` when nothing remains.
+    """
+    kept: list[Turn] = []
+    for turn in turns:
+        said = without_recalled(turn.content)
+        if said == turn.content:
+            kept.append(turn)
+        elif not is_blank(said):
+            kept.append(replace(turn, content=said))
+    if not kept:
+        raise InvalidTurnError("The interaction holds nothing but recalled text, which is not recorded again; give what was said.")
+    return tuple(kept)
 
 
 def from_mapping(message: Mapping[str, object], label: str) -> tuple[object, object, object]:

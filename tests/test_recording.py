@@ -100,3 +100,16 @@ def test_metadata_that_can_not_be_filtered_by_is_refused(memory: Memory, metadat
     with pytest.raises(InvalidTurnError, match="metadata"):
         memory.scope(user="ana").add("Hello", metadata=metadata)
     assert memory.stats().episodes == 0
+
+
+def test_what_was_recalled_is_not_recorded_again(memory: Memory) -> None:
+    ana = memory.scope(user="ana")
+    ana.add("I'm vegetarian.")
+    block = ana.context("what may she eat?").text
+    assert "vegetarian" in block
+    prompt = [{"role": "system", "content": block}, {"role": "user", "content": f"{block}\nA dinner idea?"}]
+    episode = ana.add([*prompt, {"role": "assistant", "content": "Lentils."}])
+    assert [turn.content.strip() for turn in episode.turns] == ["A dinner idea?", "Lentils."]
+    with pytest.raises(InvalidTurnError, match="nothing but recalled"):
+        ana.add(block)
+    assert memory.stats().episodes == 2

@@ -26,6 +26,14 @@ FORGED = (
 )
 
 
+NONCE_BYTES = 8
+OPENING = re.compile(
+    rf"(?:What is remembered about [^\n]*, between the marks [0-9a-f]{{{2 * NONCE_BYTES}}}\. [^\n]*\n)?"
+    rf"<<(?P<nonce>[0-9a-f]{{{2 * NONCE_BYTES}}})\n"
+)
+"""How a block begins that `Fence.wrap` writes, also without its first line."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fence:
     """The marks of one block."""
@@ -59,4 +67,27 @@ def visible(character: str) -> str:
 
 def random_nonce() -> str:
     """A number that nobody who wrote a recalled text can have known."""
-    return secrets.token_hex(8)
+    return secrets.token_hex(NONCE_BYTES)
+
+
+def without_recalled(text: str) -> str:
+    """Return the text without any whole block of recalled text; as it is, to the letter, when it holds none.
+
+    A host that records the prompt it sent would otherwise have its memory remember itself, and each recall weigh more than what was said.
+    Half a block is what somebody wrote about one, and stays.
+    """
+    kept: list[str] = []
+    end = 0
+    unclosed: set[str] = set()  # a mark that is opened a thousand times is looked for once
+    for opening in OPENING.finditer(text):
+        nonce = opening["nonce"]
+        if opening.start() < end or nonce in unclosed:
+            continue
+        closing = text.find(f"\n{nonce}>>", opening.end() - 1)
+        if closing < 0:
+            unclosed.add(nonce)
+            continue
+        kept.append(text[end : opening.start()])
+        end = closing + len(nonce) + len("\n>>")
+        end += text.startswith("\n", end)
+    return "".join([*kept, text[end:]])

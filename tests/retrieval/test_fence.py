@@ -1,13 +1,14 @@
 """Nothing inside the fence can end it, cite for it, or speak the model's control language."""
 
 import re
+import time
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seal_agent.retrieval.fence import Fence, random_nonce
+from seal_agent.retrieval.fence import Fence, random_nonce, without_recalled
 
 FENCE = Fence(nonce="0123456789abcdef")
 PARTS = [
@@ -99,3 +100,22 @@ def test_hidden_writing_is_removed() -> None:
 def test_each_nonce_is_new_and_long() -> None:
     assert random_nonce() != random_nonce()
     assert re.fullmatch(r"[0-9a-f]{16}", random_nonce())
+
+
+def test_a_block_is_taken_out_of_what_surrounds_it_and_nothing_else_is() -> None:
+    block = Fence(nonce=random_nonce()).wrap(["[e:abc123] 2026-03-01 user: I'm vegetarian.", "[f:def456] preference: no calls"], "Ana")
+    assert without_recalled(f"{block}\n\nWhat may I eat?") == "\nWhat may I eat?"
+    assert without_recalled(f"before\n{block}\nbetween\n{block}") == "before\nbetween\n"
+    assert without_recalled(block.partition("\n")[2]) == ""
+
+
+@pytest.mark.parametrize("text", ["a << b >> c", "<<0123456789abcdef\nnever closed", "What is remembered about Ana?", "  as it was \n", ""])
+def test_text_without_a_whole_block_stays_to_the_letter(text: str) -> None:
+    assert without_recalled(text) == text
+
+
+def test_a_long_text_that_only_begins_a_block_again_and_again_is_read_in_no_time() -> None:
+    text = "".join(f"<<{number:016x}\nx<<0123456789abcdef\n" for number in range(4_000))
+    started = time.process_time()
+    assert without_recalled(text) == text
+    assert time.process_time() - started < 5
