@@ -13,12 +13,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 from openai import OpenAI
 
 SEAL_AGENT = [sys.executable, "-c", "import sys; from seal_agent.cli import main; sys.exit(main())"]
 SAID = "Please leave parcels in the bike shed, the doorbell is broken."
 QUESTION = "Where should my parcel be left?"
+TOKENS = 24
 
 
 @contextlib.contextmanager
@@ -39,26 +41,32 @@ def main() -> None:
         client = OpenAI(base_url=url, api_key="none-needed-on-this-machine")  # the one line that changes
         print("models:   ", [model.id for model in client.models.list()])
 
-        def ask(user: str, text: str) -> str:
-            answer = client.chat.completions.create(
-                model="seal-agent", user=user, messages=[{"role": "user", "content": text}], max_tokens=40
-            )
-            return answer.choices[0].message.content or ""
+        def ask(user: str, text: str, client: OpenAI = client) -> str:
+            talk: Any = [{"role": "user", "content": text}]
+            answer = client.chat.completions.create(model="seal-agent", user=user, messages=talk, max_tokens=TOKENS)
+            return f"{one_line(answer.choices[0].message.content)}  [rests on {remembered(answer)} remembered]"
 
         print("ana says: ", SAID)
         ask("ana", SAID)
         print("ana asks: ", QUESTION)
-        pieces = client.chat.completions.create(
-            model="seal-agent", user="ana", messages=[{"role": "user", "content": QUESTION}], max_tokens=40, stream=True
-        )
-        print("answer:   ", "".join(piece.choices[0].delta.content or "" for piece in pieces))
-
-        without = client.with_options(default_headers={"Seal-Context": "off", "Seal-Record": "off"})
-        answer = without.chat.completions.create(
-            model="seal-agent", user="ana", messages=[{"role": "user", "content": QUESTION}], max_tokens=40
-        )
-        print("no memory:", answer.choices[0].message.content)
+        print("answer:   ", ask("ana", QUESTION))
         print("bruno:    ", ask("bruno", QUESTION))
+        without = client.with_options(default_headers={"Seal-Context": "off", "Seal-Record": "off"})
+        print("no memory:", ask("ana", QUESTION, without))
+
+        talk: Any = [{"role": "user", "content": QUESTION}]
+        chunks = list(client.chat.completions.create(model="seal-agent", user="ana", messages=talk, max_tokens=TOKENS, stream=True))
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        print("streamed: ", f"{one_line(said)}  [rests on {remembered(chunks[-1])} remembered, {len(chunks)} chunks]")
+
+
+def remembered(answer: Any) -> int:
+    """What an answer rests on stands beside it, under `seal`: OpenAI's client keeps fields that it does not know."""
+    return len(answer.model_extra["seal"]["cited"])
+
+
+def one_line(text: str | None) -> str:
+    return " ".join((text or "").split())
 
 
 if __name__ == "__main__":

@@ -17,5 +17,6 @@ def test_any_openai_client_gets_a_memory_by_changing_its_base_url() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     said = dict(line.split(":", 1) for line in done.stdout.splitlines() if ":" in line)
     assert "seal-agent" in said["models"]
-    assert "shed" in said["answer"], done.stdout
-    assert "shed" not in said["no memory"] + said["bruno"], done.stdout
+    assert "rests on 0" not in said["answer"] + said["streamed"]
+    assert "rests on 0 remembered" in said["bruno"]
+    assert "rests on 0 remembered" in said["no memory"]
