@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from seal_agent import memory
+from seal_agent import builders
 from seal_agent.cli import app
 from seal_agent.testing import HashEmbedder, InstantTrainer, ScriptedModel
 
@@ -24,16 +24,23 @@ def test_the_code_of_the_readme_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = ScriptedModel({})
-    monkeypatch.setattr(memory, "build_model", lambda *_: model)
-    monkeypatch.setattr(memory, "build_trainer", lambda *_: InstantTrainer())
-    monkeypatch.setattr(memory, "build_embedder", lambda *_: HashEmbedder())
-    monkeypatch.setattr(memory, "hash_weights", lambda *_: "0" * 64)
+    monkeypatch.setattr(builders, "build_model", lambda *_: model)
+    monkeypatch.setattr(builders, "build_trainer", lambda *_: InstantTrainer())
+    monkeypatch.setattr(builders, "build_embedder", lambda *_: HashEmbedder())
+    monkeypatch.setattr(builders, "hash_weights", lambda *_: "0" * 64)
     monkeypatch.chdir(tmp_path)
-    for code in blocks("python"):
+    whole = [code for code in blocks("python") if code.startswith("from seal_agent")]
+    for code in whole:
         exec(compile(code, "README.md", "exec"), {})
+    assert whole
     printed = capsys.readouterr().out
     assert "vegetarian" in printed
     assert "promoted" in printed
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_fragments_are_python_too(code: str) -> None:
+    compile(code, "README.md", "exec")
 
 
 @pytest.mark.parametrize("line", [line for block in blocks("sh") for line in block.splitlines() if line.startswith("seal-agent ")])
