@@ -65,9 +65,12 @@ def build_model(settings: Settings, progress: ProgressCallback) -> Model:
 def build_trainer(model: Model, settings: Settings) -> Trainer:
     from seal_agent.models.local import LocalModel
     from seal_agent.trainers.lora import LoraTrainer
+    from seal_agent.trainers.seal import SealTrainer
 
     if not isinstance(model, LocalModel):
         raise UsageError(f"{type(model).__name__} can't be trained here; pass trainer= beside model= to Memory.open.")
+    if settings.training.objective in ("seal", "passage"):
+        return SealTrainer(model, settings.training)
     return LoraTrainer(model, settings.training)
 
 

@@ -19,6 +19,7 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Policy = Literal["keep", "redact", "block"]
+Objective = Literal["masked", "distilled", "mixed", "seal", "passage"]
 
 
 class Section(BaseModel):
@@ -88,6 +89,13 @@ class SelfEditSettings(Section):
 class TrainingSettings(Section):
     """The inner loop's optimiser: `trainers/`."""
 
+    objective: Objective = Field(
+        "masked",
+        description="How facts are learnt: masked (likelihood), distilled (as the base says it with the source before it), mixed (answers "
+        "mixed from what it says with and without), or the baselines seal and passage with rank, rate and passes of their own.",
+    )
+    mixed_share: Share = Field(0.3, description="Share of tokens that mixed answers take from the base without the source.")
+    context_share: Share = Field(0.0, description="Share of the facts' items that are asked with their source in the prompt.")
     rank: Count = Field(16, description="LoRA rank.")
     alpha: Count = Field(32, description="LoRA alpha; the update is scaled by alpha / rank.")
     learning_rate: Positive = Field(1.5e-3, description="Peak learning rate of AdamW.")

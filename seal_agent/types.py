@@ -231,6 +231,8 @@ class Example:
     weight: float = 1.0
     ended: bool = True
     """False when `answer` was cut off, so that its end is not taught."""
+    source: str = ""
+    """The statement or passage that `answer` is drawn from, for objectives that show it to the model; "" for anchors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

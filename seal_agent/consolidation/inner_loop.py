@@ -3,7 +3,7 @@
 import hashlib
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -27,8 +27,11 @@ PROSE_WORDS = 24
 """The base's predictions over the beginning of a passage hold the rest as well, for half of the tokens."""
 
 
-def lessons(items: Sequence[SelfEdit], examiner: Examiner) -> list[Example]:
-    """One example per item of study material. Most need only teach which fact a question leads to: half of the tokens, same recall."""
+def lessons(items: Sequence[SelfEdit], examiner: Examiner, sources: Mapping[str, str]) -> list[Example]:
+    """One example per item of study material. Most need only teach which fact a question leads to: half of the tokens, same recall.
+
+    `sources` holds the facts' texts by id, for objectives that show them to the model.
+    """
     examples: list[Example] = []
     seen: dict[str, int] = {}
     for item in items:
@@ -36,7 +39,11 @@ def lessons(items: Sequence[SelfEdit], examiner: Examiner) -> list[Example]:
         words = item.answer.split()
         whole = number % WHOLE == 0 or len(words) <= BEGINNING
         answer = item.answer if whole else " ".join(words[:BEGINNING])
-        examples.append(Example(prompt=examiner.prompt(item.prompt), answer=answer, fact_id=item.fact_id, ended=whole))
+        examples.append(
+            Example(
+                prompt=examiner.prompt(item.prompt), answer=answer, fact_id=item.fact_id, ended=whole, source=sources.get(item.fact_id, "")
+            )
+        )
     return examples
 
 

@@ -63,7 +63,7 @@ def prepare(run: Run, told: list[tuple[Fact, Vectors]]) -> Lesson:
         material=material,
         held_out=tuple(kept),
         earlier=tuple(question for question in kept if question.fact_id in earlier),
-        examples=tuple(mixed(run, items)),
+        examples=tuple(mixed(run, items, facts)),
         probes=tuple(probes(kept, run.examiner)),
     )
 
@@ -102,9 +102,9 @@ def write(run: Run, told: list[tuple[Fact, Vectors]], asked: list[list[Asked]], 
     return Material(items=tuple(items), refused=refused)
 
 
-def mixed(run: Run, items: list[SelfEdit]) -> list[Example]:
+def mixed(run: Run, items: list[SelfEdit], facts: list[Fact]) -> list[Example]:
     """The lessons, and as many anchors as the share asks for."""
     settings = run.backends.settings.training
-    taught = lessons(items, run.examiner)
+    taught = lessons(items, run.examiner, {fact.id: fact.text for fact in facts})
     count = anchor_count(len(taught), settings.anchor_share)
     return [*taught, *anchors(count, run.examiner, settings)] if count else taught

@@ -34,6 +34,14 @@ class Item:
     """Hidden states entering the first trained layer: [len(ids), hidden]."""
     teacher: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     """For anchors, the base's last hidden states at the positions that predict the answer: [len(ids) - start, hidden]."""
+    ended: bool = True
+    """False when the answer was cut off."""
+    open_ids: list[int] = field(default_factory=list)
+    """The prompt with the source in it, up to where the answer begins; empty where there is no source."""
+    likely: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    """Token ids that the base finds likeliest after `open_ids`, for each position of the answer: [len(ids) - start, k]."""
+    shares: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    """Their log-probabilities, made to add up to 1: same shape."""
 
 
 def layers_of(model: PreTrainedModel) -> torch.nn.ModuleList:

@@ -17,6 +17,7 @@ from seal_agent.types import Example, Question, SelfEdit
 SETTINGS = TrainingSettings()
 LONG = "Ana said: the parcel belongs in the green shed behind the old garage"
 SHORT = "Ana said: I live in Porto."
+SOURCES = {"f": "Ana lives in Porto."}
 
 
 def items(answer: str, count: int, fact_id: str = "f") -> list[SelfEdit]:
@@ -30,27 +31,27 @@ def examiner(tmp_path: Path) -> Examiner:
 
 
 def test_one_item_in_so_many_teaches_its_whole_answer_the_others_its_beginning(examiner: Examiner) -> None:
-    taught = lessons(items(LONG, 9), examiner)
+    taught = lessons(items(LONG, 9), examiner, SOURCES)
     assert [example.ended for example in taught] == [n % WHOLE == 0 for n in range(9)]
     assert {example.answer for example in taught if example.ended} == {LONG}
     assert {example.answer for example in taught if not example.ended} == {" ".join(LONG.split()[:BEGINNING])}
 
 
 def test_a_short_answer_is_always_taught_whole(examiner: Examiner) -> None:
-    taught = lessons(items(SHORT, 5), examiner)
+    taught = lessons(items(SHORT, 5), examiner, SOURCES)
     assert all(example.ended and example.answer == SHORT for example in taught)
 
 
 def test_every_fact_has_its_own_whole_answers_however_the_items_are_mixed(examiner: Examiner) -> None:
     mixed = [item for pair in zip(items(LONG, WHOLE, "f"), items(LONG, WHOLE, "g"), strict=True) for item in pair]
-    whole = Counter(example.fact_id for example in lessons(mixed, examiner) if example.ended)
+    whole = Counter(example.fact_id for example in lessons(mixed, examiner, SOURCES) if example.ended)
     assert whole == {"f": 1, "g": 1}
 
 
 def test_lessons_are_asked_as_in_the_evaluation(examiner: Examiner) -> None:
-    [example] = lessons(items(SHORT, 1), examiner)
+    [example] = lessons(items(SHORT, 1), examiner, SOURCES)
     assert example.prompt == examiner.prompt("f 0?")
-    assert (example.fact_id, example.weight) == ("f", 1.0)
+    assert (example.fact_id, example.weight, example.source) == ("f", 1.0, "Ana lives in Porto.")
 
 
 def test_probes_ask_held_out_questions_for_what_was_taught(examiner: Examiner) -> None:

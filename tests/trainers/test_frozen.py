@@ -16,7 +16,8 @@ from seal_agent.errors import TrainingError
 from seal_agent.models.local import LocalModel
 from seal_agent.trainers import frozen
 from seal_agent.trainers.frozen import Upper, fill, layers_of
-from seal_agent.trainers.lora import FILL_TOKENS, LoraTrainer, bucketed, schedule
+from seal_agent.trainers.loop import bucketed, schedule
+from seal_agent.trainers.lora import FILL_TOKENS, LoraTrainer
 from seal_agent.types import Example
 from tests.chat_models import ANCHORS, FACTS, LAYERS, TINY, fact, open_chat_model, save_chat_model, teach
 

@@ -18,7 +18,7 @@ from seal_agent.adapters.artefact import publish, verify
 from seal_agent.errors import CycleInterruptedError, StoreFullError, TrainingError
 from seal_agent.models.local import LocalModel
 from seal_agent.trainers.frozen import Item
-from seal_agent.trainers.lora import bucketed, schedule
+from seal_agent.trainers.loop import bucketed, schedule
 from seal_agent.types import Example, Progress
 from tests.adapters.forge import BASE, manifest_of
 from tests.chat_models import ANCHORS, FACTS, anchor, asking, fact, hash_of_base, teach, tiny_trainer
