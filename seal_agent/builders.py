@@ -13,7 +13,7 @@ from seal_agent.errors import UsageError
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.ledger.staging import serving_embedder
 from seal_agent.parts import Builders
-from seal_agent.protocols import Embedder, Grader, Model, Trainer
+from seal_agent.protocols import Embedder, Grader, Model, TextWriter, Trainer
 from seal_agent.retrieval.building import Backend, Projection
 from seal_agent.retrieval.probe import probe
 from seal_agent.retrieval.search import Index
@@ -29,6 +29,7 @@ class Given:
     trainer: Trainer | None
     embedder: Embedder | None
     grader: Grader | None
+    writer: TextWriter | None = None
 
 
 def builders_for(ledger: Ledger, settings: Settings, given: Given, progress: ProgressCallback) -> Builders:
@@ -50,6 +51,7 @@ def builders_for(ledger: Ledger, settings: Settings, given: Given, progress: Pro
         },
         embedder_id=serving,
         owns_model=model is None,
+        writer=given.writer,
     )
 
 

@@ -25,7 +25,7 @@ from seal_agent.ledger.facts import list_facts
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.nights.facade import Nights
 from seal_agent.parts import Parts
-from seal_agent.protocols import Embedder, Grader, Model, Trainer
+from seal_agent.protocols import Embedder, Grader, Model, TextWriter, Trainer
 from seal_agent.retrieval.vector_index import NO_INDEX, IndexStatus
 from seal_agent.scope import Scope
 from seal_agent.types import FactState, ProgressCallback, ScopeId, silent
@@ -84,6 +84,7 @@ class Memory:
         trainer: Trainer | None = None,
         embedder: Embedder | None = None,
         grader: Grader | None = None,
+        writer: TextWriter | None = None,
         progress: ProgressCallback = silent,
         clock: Callable[[], datetime] = now,
     ) -> Self:
@@ -96,7 +97,7 @@ class Memory:
         known = read_settings(path) if settings is None else settings
         ledger = Ledger.open(path)
         try:
-            given = Given(model=model, trainer=trainer, embedder=embedder, grader=grader)
+            given = Given(model=model, trainer=trainer, embedder=embedder, grader=grader, writer=writer)
             return cls(Parts(ledger, known, builders_for(ledger, known, given, progress), clock, progress))
         except BaseException:
             ledger.close()

@@ -18,7 +18,7 @@ from seal_agent.consolidation.backends import Backends
 from seal_agent.errors import EmbeddingError, StoreError
 from seal_agent.lazy import Lazy
 from seal_agent.ledger.ledger import Ledger
-from seal_agent.protocols import Embedder, Grader, Model, Trainer, Vectors
+from seal_agent.protocols import Embedder, Grader, Model, TextWriter, Trainer, Vectors
 from seal_agent.retrieval.generation_folders import discard_generations
 from seal_agent.retrieval.search import Index, Searcher
 from seal_agent.serving import Serving
@@ -45,6 +45,8 @@ class Builders:
     embedder_id: str
     owns_model: bool
     """Whether closing the brain closes the model: not one that the caller passed in."""
+    writer: TextWriter | None = None
+    """Who writes self-edits; None is the model itself."""
 
 
 class Parts:
@@ -162,6 +164,7 @@ class Parts:
             settings=self.settings,
             folder=self.folder,
             base_sha256=self.base_sha256,
+            writer=self._builders.writer,
         )
 
     def _build_searcher(self) -> Searcher:

@@ -85,6 +85,25 @@ class StreamingModel(Model, Protocol):
         """
 
 
+class TextWriter(Protocol):
+    """Whoever writes study material. Every `Model` is one; a stronger one may be passed to `Memory.open(writer=...)`."""
+
+    @property
+    def id(self) -> str:
+        """Kept with every item that it wrote."""
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[Turn]],
+        *,
+        adapter: str | None = None,
+        max_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Generation]:
+        """Answer each prompt, in order; raise `GenerationError`."""
+
+
 class Trainer(Protocol):
     """Trains one adapter from the frozen base. Same examples, settings and seed give the same bytes on a CPU."""
 

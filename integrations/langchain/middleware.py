@@ -24,10 +24,11 @@ try:
 except ImportError as error:
     raise MissingDependencyError("LangChain's agents are not installed: pip install 'langchain>=1.4,<2'") from error
 
+from seal_agent.time_box import awithin, within
+
 from .chat import BASE, NAME, ChatSeal
 from .conversation import exchange, failure, question_text, questions
 from .recorder import SOURCE
-from .time_box import awithin, within
 from .whose import ScopeSource, current_config, scope_of, thread_of
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from seal_agent.config import Settings
 from seal_agent.ledger.ledger import Ledger
-from seal_agent.protocols import Embedder, Grader, Model, Trainer
+from seal_agent.protocols import Embedder, Grader, Model, TextWriter, Trainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +22,5 @@ class Backends:
     """The brain directory: adapters are published under `folder/adapters/`, caches under `folder/cache/`."""
     base_sha256: str
     """Hash of the base model's weights; an adapter serves only on the weights that it was trained on."""
+    writer: TextWriter | None = None
+    """Who writes self-edits; None is the model itself."""

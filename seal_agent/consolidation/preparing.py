@@ -90,7 +90,7 @@ def write(run: Run, told: list[tuple[Fact, Vectors]], asked: list[list[Asked]], 
     sound: list[SelfEdit] = []
     refused: dict[str, int] = {}
     if settings.questions_per_fact and facts:
-        writer = Writer(model=run.backends.model, embedder=run.backends.embedder, settings=settings)
+        writer = Writer(model=run.backends.writer or run.backends.model, embedder=run.backends.embedder, settings=settings)
         extra = written(facts, np.stack([vector for _, vector in told]), [q.text for q in held_out], writer, run.seed)
         sound, refused = list(extra.items), extra.refused
     items: list[SelfEdit] = []

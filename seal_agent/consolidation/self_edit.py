@@ -16,7 +16,7 @@ from seal_agent.config import SelfEditSettings
 from seal_agent.consolidation.asking import Asked, taking_turns
 from seal_agent.consolidation.prompts import PORTFOLIO, WriterPrompt
 from seal_agent.consolidation.sentences import content_spans, content_words, words
-from seal_agent.protocols import Embedder, Model, Vectors
+from seal_agent.protocols import Embedder, TextWriter, Vectors
 from seal_agent.types import Fact, SelfEdit
 
 FLOOR = "floor"
@@ -87,7 +87,7 @@ def cloze_prompts(fact: Fact) -> list[str]:
 class Writer:
     """Whoever writes self-edits, and what its texts are checked with."""
 
-    model: Model
+    model: TextWriter
     embedder: Embedder
     settings: SelfEditSettings
     adapter: str | None = None

@@ -27,6 +27,7 @@ from seal_agent.memory import Memory
 from seal_agent.scope import Scope
 from seal_agent.testing import HashEmbedder
 from seal_agent.types import Turn
+from tests.brains import open_brain
 
 
 def test_documents_say_where_they_are_from(ana: Scope) -> None:
@@ -205,3 +206,15 @@ def test_any_chat_model_writes_in_order_and_its_failures_have_our_name() -> None
     assert writer.id == "langchain:FakeListChatModel"
     with pytest.raises(GenerationError, match="StopIteration"):
         LangChainWriter(GenericFakeChatModel(messages=iter([])), id="empty").generate([prompt("1")])
+
+
+def test_a_night_writes_with_the_writer_that_was_passed_in(tmp_path: Any) -> None:
+    writer = LangChainWriter(FakeListChatModel(responses=["What does Ana eat, is she vegetarian?"]), id="stronger")
+    with open_brain(tmp_path, writer=writer, embedder=HashEmbedder(256)) as memory:
+        ana = memory.scope(user="ana")
+        ana.add("I'm vegetarian, have been for years and years, and I never eat meat or fish.")
+        report = ana.consolidate()
+        scripted = memory._parts.model
+    assert report.self_edits
+    assert any(kind.startswith(("written", "refused")) for kind in report.self_edits), report.self_edits
+    assert not any("Write" in str(call.prompt) for call in getattr(scripted, "calls", []))
