@@ -8,11 +8,22 @@ from typing import Any
 import pytest
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
-
 from seal_agent.integrations.langchain import ChatSeal
+
 from seal_agent.memory import Memory
 from seal_agent.scope import Scope
 from seal_agent.testing import HashEmbedder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def brain(chat_folder: Path) -> Iterator[None]:
+    from tests.chat_models import open_chat_model  # here, because it loads torch
+
+    model = open_chat_model(chat_folder)
+    with tempfile.TemporaryDirectory() as folder, Memory.open(Path(folder), model=model, embedder=HashEmbedder()) as memory:
+        TestChatSealTinyModel.scope = memory.scope(user="ana")
+        yield
+    model.close()
 
 
 @pytest.mark.slow
@@ -20,16 +31,6 @@ class TestChatSealTinyModel(ChatModelIntegrationTests):
     """langchain-tests: ChatModelIntegrationTests, a random Llama."""
 
     scope: Scope
-
-    @pytest.fixture(scope="class", autouse=True)
-    def brain(self, chat_folder: Path) -> Iterator[None]:
-        from tests.chat_models import open_chat_model  # here, because it loads torch
-
-        parts: dict[str, Any] = {"model": open_chat_model(chat_folder), "embedder": HashEmbedder()}
-        with tempfile.TemporaryDirectory() as folder, Memory.open(Path(folder), **parts) as memory:
-            TestChatSealTinyModel.scope = memory.scope(user="ana")
-            yield
-        parts["model"].close()
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
