@@ -1,21 +1,51 @@
 """The adapters of one scope: which there are, which is live, and the ways back and forward.
 
 Every change is one transaction, made after the adapter's files were verified and, where the model is loaded, after they were loaded: the
-next request uses it at once. Deliberately trains and deletes nothing.
+next request uses it at once. Deliberately trains nothing.
 """
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Connection
 
+from seal_agent.adapters.artefact import remove
+from seal_agent.adapters.compare import AdapterDiff, diff
+from seal_agent.adapters.exporting import export
+from seal_agent.adapters.manifest import Manifest
 from seal_agent.adapters.switch import switch
+from seal_agent.adapters.verify import verify
 from seal_agent.errors import GenerationError, IntegrityError, UnknownRecordError, UsageError
-from seal_agent.ledger.adapters import get_adapter, list_adapters, live_adapter, nearest_live, next_live, previous_live
+from seal_agent.ledger.adapters import (
+    get_adapter,
+    list_adapters,
+    live_adapter,
+    nearest_live,
+    next_live,
+    previous_live,
+    set_adapter_state,
+)
+from seal_agent.ledger.live import BANNED, live_name
 from seal_agent.parts import Parts
 from seal_agent.types import Adapter, ScopeId
 
 logger = logging.getLogger(__name__)
+
+KEPT_VERSIONS = 10
+"""Promoted adapters that `gc` leaves, about 10 MB each for the embedded model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What `verify` found of one adapter."""
+
+    name: str
+    live: bool
+    sound: bool
+    problem: str = ""
+
 
 Step = Callable[[Connection, ScopeId], tuple[bool, str | None]]
 
@@ -73,6 +103,66 @@ class ScopeAdapters:
         self._verify(name)
         with self._parts.ledger.write() as connection:
             return self._switch(connection, name, "promoted by hand")
+
+    def manifest(self, name: str) -> Manifest:
+        """Verify one of this scope's adapters and return what it says of itself; raise `IntegrityError` or `UnknownRecordError`."""
+        return verify(self._parts.folder / self.get(name).path, self._parts.base_sha256)
+
+    def diff(self, before: str, after: str) -> AdapterDiff:
+        """Say what two of this scope's adapters differ in; raise as `manifest`."""
+        return diff(self.manifest(before), self.manifest(after))
+
+    def verify(self, name: str | None = None) -> tuple[Checked, ...]:
+        """Check the files of one adapter, or of all that are not banned: complete, unchanged, for this base. Loads nothing."""
+        wanted = [self.get(name)] if name is not None else [adapter for adapter in self.list() if adapter.state not in BANNED]
+        return tuple(self._checked(adapter) for adapter in wanted)
+
+    def _checked(self, adapter: Adapter) -> Checked:
+        try:
+            self._parts.serving.check(adapter)
+        except IntegrityError as error:
+            return Checked(name=adapter.name, live=adapter.live, sound=False, problem=str(error))
+        return Checked(name=adapter.name, live=adapter.live, sound=True)
+
+    def quarantine(self, name: str) -> Adapter | None:
+        """Ban one of this scope's adapters for good; where it is live, go back to what was before it. Return what is live then.
+
+        One transaction. Requests that are running with it end normally, no later one ever gets it.
+        """
+        with self._parts.ledger.write() as connection:
+            adapter = self._own(connection, name)
+            if adapter.live:
+                _, back = previous_live(connection, self._scope)
+                switch(connection, self._scope, back, self._parts.clock(), f"{name} was quarantined by hand")
+            set_adapter_state(connection, name, "quarantined")
+            live = live_adapter(connection, self._scope)
+        self._parts.serving.drop(name)
+        return live
+
+    def gc(self, keep: int = KEPT_VERSIONS, *, dry_run: bool = False) -> tuple[str, ...]:
+        """Delete the files of adapters that nothing needs, and return their names; the ledger keeps what is known of them.
+
+        Kept are the live one, what rolling back and forward lead to, and the newest `keep` that were promoted.
+        """
+        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
+            raise UsageError(f"keep={keep!r} is no number of adapters: give 1 or more.")
+        with self._parts.ledger.read() as connection:
+            known = list_adapters(connection, self._scope)
+            needed = {live_name(connection, self._scope), previous_live(connection, self._scope)[1], next_live(connection, self._scope)[1]}
+        promoted = [adapter.name for adapter in known if adapter.state == "promoted"]
+        needed |= {*promoted[-keep:], *(adapter.name for adapter in known if adapter.state == "candidate")}
+        unneeded = [adapter for adapter in known if adapter.name not in needed and (self._parts.folder / adapter.path).exists()]
+        for adapter in unneeded if not dry_run else ():
+            self._parts.serving.drop(adapter.name)
+            remove(self._parts.folder / adapter.path)
+        return tuple(adapter.name for adapter in unneeded)
+
+    def export(self, name: str, folder: str | Path) -> Path:
+        """Copy an adapter to `folder/<name>`, where any host of LoRA adapters can load it. Raise `UsageError` when that exists.
+
+        It holds what it learnt of this scope's facts: it is as private as they are.
+        """
+        return export(self._parts.folder / self.get(name).path, Path(folder).expanduser(), self._parts.base_sha256)
 
     def base(self) -> None:
         """Answer with the base model again, or with the nearest shared adapter; `promote` undoes it."""

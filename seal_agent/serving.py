@@ -27,6 +27,7 @@ class Serving:
         self._kept = kept
         self._loaded: Model | None = None
         self._leases: OrderedDict[str, int] = OrderedDict()
+        self._unwanted: set[str] = set()
         self._state = threading.Lock()
         self._loading = threading.Lock()
 
@@ -50,11 +51,14 @@ class Serving:
         """Let go of what `begin` returned; free adapters that nobody holds if too many are loaded."""
         with self._state:
             self._leases[name] -= 1
-            idle = [held for held, leases in self._leases.items() if leases == 0]
-            for held in idle[: max(0, len(self._leases) - self._kept)]:
-                del self._leases[held]
-                if self._loaded is not None:
-                    self._loaded.unload_adapter(held)
+            self._free_idle()
+
+    def drop(self, name: str) -> None:
+        """Free an adapter that is no longer wanted, now if nobody holds it, else with its last request."""
+        with self._state:
+            if name in self._leases:
+                self._unwanted.add(name)
+                self._free_idle()
 
     def prepare(self, adapter: Adapter) -> None:
         """Load an adapter off the request path."""
@@ -63,6 +67,16 @@ class Serving:
     def check(self, adapter: Adapter) -> None:
         """Verify an adapter's files without loading it; raise `IntegrityError`."""
         self._verify(self._folder / adapter.path)
+
+    def _free_idle(self) -> None:
+        idle = [held for held, leases in self._leases.items() if leases == 0]
+        unwanted = [held for held in idle if held in self._unwanted]
+        surplus = max(0, len(self._leases) - len(unwanted) - self._kept)
+        for held in [*unwanted, *[other for other in idle if other not in self._unwanted][:surplus]]:
+            del self._leases[held]
+            self._unwanted.discard(held)
+            if self._loaded is not None:
+                self._loaded.unload_adapter(held)
 
     def _took(self, name: str) -> bool:
         with self._state:

@@ -145,3 +145,72 @@ def test_what_changed_meanwhile_is_not_overwritten(memory: Memory, ana: Scope, m
     with pytest.raises(UsageError, match="someone else"):
         ana.adapters.rollback()
     assert reply(ana) == "Paris"
+
+
+def test_every_adapter_in_use_is_checked_and_a_damaged_one_is_named(memory: Memory, ana: Scope) -> None:
+    first, second = learn(memory, ana, {ASKED: "Lyon"}), learn(memory, ana, {ASKED: "Nice"})
+    learn(memory, ana, {ASKED: "Lille"}, state="rejected")
+    (memory.folder / first.path / "adapter_config.json").write_text("{}")
+    damaged, sound = ana.adapters.verify()
+    assert (damaged.name, damaged.sound, sound) == (first.name, False, ana.adapters.verify(second.name)[0])
+    assert "adapter_config.json" in damaged.problem
+    assert sound.sound
+    assert sound.live
+
+
+def test_a_difference_names_facts_and_settings(memory: Memory, ana: Scope) -> None:
+    first, second = learn(memory, ana, {ASKED: "Lyon"}), learn(memory, ana, {ASKED: "Nice"})
+    found = ana.adapters.diff(first.name, second.name)
+    assert (found.before, found.after, found.facts_added, found.settings) == (first.name, second.name, (), {})
+
+
+def test_a_quarantined_adapter_answers_nobody_and_what_was_before_it_is_live(memory: Memory, ana: Scope) -> None:
+    first, second = learn(memory, ana, {ASKED: "Lyon"}), learn(memory, ana, {ASKED: "Nice"})
+    stream = ana.stream(ASKED, use="weights")
+    live = ana.adapters.quarantine(second.name)
+    assert live is not None
+    assert (live.name, reply(ana), stream.read().text) == (first.name, "Lyon", "Nice")
+    for again in (lambda: ana.adapters.promote(second.name), ana.adapters.forward):
+        with pytest.raises(UsageError):
+            again()
+    assert ana.adapters.quarantine(first.name) is None
+    assert reply(ana) == "Paris"
+
+
+def test_gc_keeps_what_can_still_be_asked_for_and_says_what_it_deletes(memory: Memory, ana: Scope) -> None:
+    promoted = [learn(memory, ana, {ASKED: f"City {number}"}) for number in range(5)]
+    rejected = learn(memory, ana, {ASKED: "Lille"}, state="rejected")
+    ana.adapters.rollback()
+    ana.adapters.rollback()
+    gone = (promoted[0].name, rejected.name)
+    assert ana.adapters.gc(keep=1, dry_run=True) == gone == ana.adapters.gc(keep=1)
+    assert ana.adapters.gc(keep=1) == ()
+    assert [(memory.folder / adapter.path).exists() for adapter in promoted] == [False, True, True, True, True]
+    assert len(ana.adapters.list()) == 6
+    with pytest.raises(IntegrityError, match="missing"):
+        ana.adapters.promote(promoted[0].name)
+    with pytest.raises(UsageError, match="keep"):
+        ana.adapters.gc(keep=0)
+
+
+def test_an_export_is_a_whole_adapter_and_replaces_nothing(memory: Memory, ana: Scope, tmp_path: Path) -> None:
+    adapter = learn(memory, ana, {ASKED: "Lyon"})
+    path = ana.adapters.export(adapter.name, tmp_path / "out")
+    assert path == tmp_path / "out" / adapter.name
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == {
+        file.name: file.read_bytes() for file in (memory.folder / adapter.path).iterdir()
+    }
+    with pytest.raises(UsageError, match="exists already"):
+        ana.adapters.export(adapter.name, tmp_path / "out")
+    (memory.folder / adapter.path / "adapter_config.json").write_text("{}")
+    with pytest.raises(IntegrityError):
+        ana.adapters.export(adapter.name, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("verb", ["manifest", "verify", "quarantine"])
+def test_no_verb_reaches_another_scopes_adapter(memory: Memory, ana: Scope, verb: str) -> None:
+    other = learn(memory, memory.scope(user="ben"), {ASKED: "Lyon"})
+    with pytest.raises(UnknownRecordError):
+        getattr(ana.adapters, verb)(other.name)
+    assert memory.scope(user="ben").adapters.live is not None

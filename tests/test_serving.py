@@ -112,3 +112,15 @@ def test_requests_with_a_loaded_adapter_do_not_wait_for_another_to_load() -> Non
     finish.set()
     thread.join()
     assert model.events == ["+a", "+slow"]
+
+
+def test_an_unwanted_adapter_goes_with_its_last_request() -> None:
+    model = RecordingModel()
+    served = serving(model)
+    served.prepare(adapter("idle"))
+    name = served.begin(adapter("busy"))
+    for one in ("idle", "busy", "never loaded"):
+        served.drop(one)
+    assert model.events == ["+idle", "+busy", "-idle"]
+    served.end(name)
+    assert model.events[-1] == "-busy"

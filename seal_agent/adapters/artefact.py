@@ -27,7 +27,7 @@ from seal_agent.adapters.manifest import (
     adapter_name,
     encode,
 )
-from seal_agent.adapters.peft_config import check_config
+from seal_agent.adapters.peft_config import check_config, to_publish
 from seal_agent.adapters.verify import refusing, verify, verify_as
 from seal_agent.errors import IntegrityError, StoreError, StoreFullError, UsageError
 
@@ -90,8 +90,10 @@ def publish(staged: Path, root: Path, manifest: Manifest) -> Path:
 def _fill(stage: Path, staged: Path, manifest: Manifest) -> None:
     # Copied, not moved: the hash is then of the bytes that went to the disk, and `staged` may lie on another one.
     stage.mkdir(mode=FOLDER_MODE)
-    files = {name: write(stage / name, chunks(staged / name)) for name in (WEIGHTS, CONFIG)}
-    lora = check_config(read(stage / CONFIG))
+    files = {WEIGHTS: write(stage / WEIGHTS, chunks(staged / WEIGHTS))}
+    config = to_publish(read(staged / CONFIG), manifest.base_id)
+    files[CONFIG] = write(stage / CONFIG, [config])
+    lora = check_config(config)
     filled = replace(manifest, rank=lora.rank, alpha=lora.alpha, target_modules=tuple(sorted(lora.target_modules)))
     files[CARD] = write(stage / CARD, [model_card(filled).encode()])
     write(stage / MANIFEST, [encode(replace(filled, files=files))])

@@ -1,9 +1,10 @@
 """What of `adapter_config.json` is let through to PEFT: a plain LoRA over modules that are named one by one.
 
 PEFT acts on this file: it imports modules, replaces layers, compiles patterns and rewrites base weights as it says. So everything but
-the plain case is refused, also where PEFT itself would be content. Which base it names is ignored: names move, the manifest has a hash.
+the plain case is refused, also where PEFT itself would be content, and so is any key that is not known here.
 """
 
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -54,6 +55,28 @@ OFF: tuple[object, ...] = (None, False, "", [], {})
 PLAIN = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "bias": "none", "init_lora_weights": True}
 """Where "off" is a value of its own. Other initialisations (pissa, olora, loftq, …) change the base's weights when they are loaded."""
 
+BASE_NAME = "base_model_name_or_path"
+KNOWN = frozenset(
+    {
+        *MUST_BE_OFF,
+        *PLAIN,
+        BASE_NAME,
+        "fan_in_fan_out",
+        "inference_mode",
+        "layers_to_transform",
+        "lora_alpha",
+        "lora_dropout",
+        "megatron_core",
+        "peft_version",
+        "qalora_group_size",
+        "r",
+        "revision",
+        "runtime_config",
+        "target_modules",
+    }
+)
+"""Keys whose meaning is known; the last group does nothing to a plain LoRA that is only run."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraShape:
@@ -67,8 +90,11 @@ class LoraShape:
 
 
 def check_config(text: bytes) -> LoraShape:
-    """Raise `IntegrityError` for anything but a plain LoRA; keys that are unknown here and to nobody's harm are left alone."""
+    """Raise `IntegrityError` for anything but a plain LoRA; a key that is unknown here may only say that something is off."""
     config = parse_json(text, CONFIG)
+    for key, value in config.items():
+        if key not in KNOWN and value not in OFF:
+            raise IntegrityError(f"{CONFIG}: {shown(key)}={shown(value)} is not known; only a plain LoRA is loaded")
     for key in MUST_BE_OFF:
         if config.get(key) not in OFF:
             raise IntegrityError(f"{CONFIG}: {key}={shown(config[key])} is not allowed; only a plain LoRA is loaded")
@@ -82,6 +108,23 @@ def check_config(text: bytes) -> LoraShape:
     if not 0.0 <= _number(config, "lora_dropout", 0.0) < 1.0:
         raise IntegrityError(f"{CONFIG}: lora_dropout={config['lora_dropout']!r} is not in [0, 1)")
     return LoraShape(rank=rank, alpha=alpha, target_modules=_targets(config), layers=_layers(config))
+
+
+def to_publish(text: bytes, base_id: str) -> bytes:
+    """What goes into the published folder: the known keys, with the base by its id instead of a path of the machine that trained it.
+
+    Other keys are a newer PEFT's defaults: seal-agent's own trainers set none of them.
+    """
+    config = parse_json(text, CONFIG)
+    kept = {key: value for key, value in config.items() if key in KNOWN} | {BASE_NAME: base_id}
+    return json.dumps(kept, indent=2, sort_keys=True).encode() + b"\n"
+
+
+def check_base(text: bytes, base_id: str) -> None:
+    """Raise `IntegrityError` where the config names another base than the manifest."""
+    named = parse_json(text, CONFIG).get(BASE_NAME)
+    if named != base_id:
+        raise IntegrityError(f"{CONFIG} names the base {shown(named)}, the manifest {base_id!r}")
 
 
 def _rank(config: dict[str, Any]) -> int:  # Any: parsed JSON, checked here

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seal_agent.adapters.folder import check_entries, opened, read, record_of
 from seal_agent.adapters.manifest import CARD, CONFIG, MANIFEST, MAX_BYTES, WEIGHTS, Manifest, check_identity, decode
-from seal_agent.adapters.peft_config import LoraShape, check_config
+from seal_agent.adapters.peft_config import LoraShape, check_base, check_config
 from seal_agent.adapters.tensors import check_weights
 from seal_agent.errors import IntegrityError
 
@@ -50,7 +50,9 @@ def _check(name: str, folder: Path, base_sha256: str) -> Manifest:
     check_identity(manifest, name, base_sha256)
     if CARD in manifest.files:
         _read_as_recorded(folder, CARD, manifest)
-    lora = check_config(_read_as_recorded(folder, CONFIG, manifest))
+    config = _read_as_recorded(folder, CONFIG, manifest)
+    lora = check_config(config)
+    check_base(config, manifest.base_id)
     with opened(folder / WEIGHTS) as (stream, size):
         # One open file for hash and values: what is checked is what was hashed.
         if manifest.files[WEIGHTS].bytes != size or record_of(stream, size) != manifest.files[WEIGHTS]:

@@ -1,10 +1,13 @@
 """`adapters`: which there are, which is live, and the ways back and forward."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seal_agent.cli.output import on_one_line
 from seal_agent.cli.session import Session, with_brain
+from seal_agent.errors import IntegrityError
 
 if TYPE_CHECKING:
     from seal_agent.types import Adapter
@@ -82,6 +85,81 @@ def base(session: Session) -> None:
     with session.scope() as scope:
         scope.adapters.base()
     tell(session, None)
+
+
+@group.command("verify")
+@with_brain
+def verify_adapters(session: Session, name: Annotated[str | None, typer.Argument(help="One adapter; left out, all in use.")] = None) -> int:
+    """Check that adapters are what was published. Exit code 4 when one is not."""
+    with session.scope() as scope:
+        found = scope.adapters.verify(name)
+
+    def show() -> None:
+        for checked in found:
+            print(f"{'sound' if checked.sound else 'BAD  '}  {checked.name}{'  live' if checked.live else ''}")
+            if checked.problem:
+                print(f"       {on_one_line(checked.problem)}")
+        if not found:
+            print("No adapters yet; seal-agent consolidate trains one.")
+
+    session.emit(found, show)
+    return 0 if all(checked.sound for checked in found) else IntegrityError.exit_code
+
+
+@group.command()
+@with_brain
+def diff(session: Session, before: Name, after: Name) -> None:
+    """Say what two adapters differ in."""
+    with session.scope() as scope:
+        found = scope.adapters.diff(before, after)
+
+    def show() -> None:
+        for label, ids in (("+ fact", found.facts_added), ("- fact", found.facts_removed), ("~ fact", found.facts_reworded)):
+            for fact in ids:
+                print(f"{label}  {fact}")
+        for part in (found.settings, found.self_edits, found.evaluation):
+            for key, (old, new) in part.items():
+                print(f"{key}: {old} -> {new}")
+
+    session.emit(found, show)
+
+
+@group.command()
+@with_brain
+def quarantine(session: Session, name: Name) -> None:
+    """Ban an adapter for good; where it is live, what was before it becomes live."""
+    with session.scope() as scope:
+        live = scope.adapters.quarantine(name)
+    tell(session, live)
+
+
+@group.command()
+@with_brain
+def gc(
+    session: Session,
+    keep: Annotated[int, typer.Option("--keep", help="Newest promoted adapters to keep.")] = 10,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+) -> None:
+    """Delete the files of adapters that nothing needs."""
+    with session.scope() as scope:
+        gone = scope.adapters.gc(keep, dry_run=dry_run)
+
+    def show() -> None:
+        for name in gone:
+            print(f"{'would delete' if dry_run else 'deleted'}  {name}")
+        if not gone:
+            print("Nothing to delete.")
+
+    session.emit({"deleted": [] if dry_run else gone, "would_delete": gone if dry_run else []}, show)
+
+
+@group.command()
+@with_brain
+def export(session: Session, name: Name, folder: Annotated[Path, typer.Argument(help="Where to; <folder>/<name> is made.")]) -> None:
+    """Copy an adapter out, as a plain PEFT folder. It is as private as the facts that it learnt."""
+    with session.scope() as scope:
+        path = scope.adapters.export(name, folder)
+    session.emit({"path": str(path)}, lambda: print(f"Exported to {path}"))
 
 
 def tell(session: Session, live: "Adapter | None") -> None:

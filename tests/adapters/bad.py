@@ -218,6 +218,8 @@ def hostile_config() -> Iterator[tuple[str, Build, str]]:
     yield "a rank pattern", config(rank_pattern={"q_proj": 64}), "rank_pattern"
     yield "an alpha pattern", config(alpha_pattern={"q_proj": 64000}), "alpha_pattern"
     yield "an init that rewrites the base", config(init_lora_weights="pissa"), "init_lora_weights"
+    yield "an unknown config key", config(load_hook="os.system"), "'load_hook'='os.system' is not known"
+    yield "another base's name", config(base_model_name_or_path="other/model"), "names the base 'other/model'"
     yield "biases", config(bias="all"), "bias='all'"
     yield "a layers pattern", config(layers_pattern="(a+)+$"), "layers_pattern"
     yield "layers that are no numbers", config(layers_to_transform=["0"]), "layers_to_transform"

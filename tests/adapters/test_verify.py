@@ -45,7 +45,7 @@ def test_what_the_lies_are_made_of_is_accepted_when_it_is_true(tmp_path: Path) -
 @pytest.mark.parametrize(
     "config",
     [
-        {"base_model_name_or_path": "moved/elsewhere", "revision": "other"},
+        {"revision": "other"},
         {"a_key_of_a_newer_peft": None},
         {"fan_in_fan_out": True},
         {"modules_to_save": []},

@@ -1,5 +1,7 @@
 """`adapters` shows and moves what is live."""
 
+from pathlib import Path
+
 import pytest
 
 from seal_agent.types import Adapter
@@ -60,3 +62,21 @@ def test_an_unknown_or_foreign_name_is_code_2(cli: Cli, taught: tuple[Adapter, A
 def test_a_damaged_adapter_is_code_4(cli: Cli, taught: tuple[Adapter, Adapter]) -> None:
     (cli.brain / taught[0].path / "adapter_model.safetensors").write_bytes(b"")
     assert cli("adapters", "rollback", "--user", "ana").code == 4
+
+
+def test_adapters_are_verified_compared_exported_banned_and_cleared(cli: Cli, taught: tuple[Adapter, Adapter], tmp_path: Path) -> None:
+    first, second = (adapter.name for adapter in taught)
+    user = ("--user", "ana", "--json")
+    assert [checked["sound"] for checked in cli("adapters", "verify", *user).json] == [True, True]
+    assert cli("adapters", "diff", first, second, *user).json["after"] == second
+    assert cli("adapters", "export", first, str(tmp_path / "out"), *user).json["path"] == str(tmp_path / "out" / first)
+    assert live(cli, "quarantine", second) == first
+    assert cli("adapters", "gc", "--dry-run", *user).json == {"deleted": [], "would_delete": [second]}
+    assert "deleted" in cli("adapters", "gc", "--user", "ana").out
+    assert "Nothing to delete." in cli("adapters", "gc", "--user", "ana").out
+
+
+def test_a_damaged_adapter_found_by_verify_is_code_4(cli: Cli, taught: tuple[Adapter, Adapter]) -> None:
+    (cli.brain / taught[0].path / "adapter_config.json").write_bytes(b"{}")
+    ended = cli("adapters", "verify", "--user", "ana")
+    assert (ended.code, ended.out.count("BAD"), ended.out.count("sound")) == (4, 1, 1)
