@@ -44,6 +44,7 @@ import itertools
 
 from benchmarks.swapping import install, random_lora, stage
 from benchmarks.swapping_peft import locked_gaps
+from seal_agent.chat import question_prompt
 from seal_agent.config import ModelSettings, Settings
 from seal_agent.errors import SealAgentError, UsageError
 from seal_agent.memory import Memory
@@ -52,7 +53,7 @@ from seal_agent.models.weights import resolve
 from seal_agent.sampling import Sampling
 from seal_agent.scope import Scope
 from seal_agent.testing import HashEmbedder
-from seal_agent.types import Turn
+from seal_agent.types import Example, Turn
 
 MODEL = "smollm2-135m-instruct"
 CLIENTS, SCOPES, VERSIONS, KEPT = 16, 4, 2, 6
@@ -94,7 +95,7 @@ PROMPTS = (
 
 def load(requests: int, folder: Path) -> dict[str, Any]:
     """Ask from many threads while adapters are promoted and rolled back."""
-    from tests.chat_models import ASKED, WORDS, fact, open_chat_model, save_chat_model, teach
+    from tests.chat_models import ASKED, WORDS, open_chat_model, save_chat_model, teach
 
     model = open_chat_model(save_chat_model(folder / "model"))
     settings = Settings.load(None, model={"kept_adapters": KEPT, "max_answer_tokens": 8})
@@ -105,7 +106,8 @@ def load(requests: int, folder: Path) -> dict[str, Any]:
         for number, scope in enumerate(scopes):
             for version in range(VERSIONS):
                 answer = " ".join(WORDS[(7 * number + 31 * version + place) % 60 + 10] for place in range(4))
-                result = teach(model, [fact(ASKED, answer)], stage(memory), max_passes=40)
+                lesson = Example(prompt=question_prompt(settings.model.system_prompt, ASKED), answer=answer, fact_id="f")
+                result = teach(model, [lesson], stage(memory), max_passes=40)
                 name = install(memory, model, scope, result.path).name
                 said[name], whose[name] = scope.ask(ASKED, use="weights").text, number
         assert len(set(said.values())) == len(said), "the adapters have to differ, or a foreign answer would not show"

@@ -118,8 +118,9 @@ def offer(root: Path) -> dict[str, int]:
     """Offer every bad adapter, and one good one; raise `AssertionError` where the good one is refused."""
     from tests.chat_models import open_chat_model, save_chat_model  # torch, which the killed processes must not carry
 
-    shape = {"hidden_size": WIDTH, "num_attention_heads": 2, "num_key_value_heads": 2, "num_hidden_layers": len(LAYERS)}
-    model = open_chat_model(save_chat_model(root / "model", **shape))
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    folder = save_chat_model(root / "model", "Llama", 0, hidden_size=WIDTH, num_hidden_layers=len(LAYERS), **heads)
+    model = open_chat_model(folder)
 
     def loads(folder: Path, name: str) -> bool:
         try:

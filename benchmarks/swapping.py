@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 
 from seal_agent.adapters.artefact import Manifest, TrainingFigures, adapter_name, new_stage, publish, weights_sha256
 from seal_agent.adapters.switch import switch
+from seal_agent.builders import hash_of_model
 from seal_agent.ledger.adapters import next_version, register_adapter
 from seal_agent.ledger.cycles import end_cycle, start_cycle
-from seal_agent.memory import Memory, hash_of_model
+from seal_agent.memory import Memory
 from seal_agent.models.local import LocalModel
 from seal_agent.models.packed import PackedLinear
 from seal_agent.scope import Scope

@@ -1,8 +1,8 @@
 """Answering: the prompt, the adapter, the reply and its trace.
 
-With "text" the remembered facts and turns stand in the prompt, with "weights" the scope's live adapter answers, with "both" both.
-Deliberately chooses no adapter (the ledger's live pointer does) and records nothing: whether an exchange is remembered is its host's to
-say.
+Asked for "auto", the router (`routing.py`) says which way. With "text" the remembered facts and turns stand in the prompt, with "weights"
+the scope's live adapter answers, with "both" both, with "base" neither. Deliberately chooses no adapter (the ledger's live pointer does)
+and records nothing: whether an exchange is remembered is its host's to say.
 """
 
 import logging
@@ -21,7 +21,9 @@ from seal_agent.errors import DeadlineError, GenerationError, IntegrityError, Un
 from seal_agent.ledger.adapters import get_adapter, nearest_live
 from seal_agent.parts import Parts
 from seal_agent.protocols import Model
+from seal_agent.routing import Routed, choose
 from seal_agent.sampling import Sampling
+from seal_agent.spoken import Spoken
 from seal_agent.telemetry import record_chat
 from seal_agent.types import Adapter, Answer, Context, Generation, Route, ScopeId, Trace, Turn
 
@@ -31,6 +33,7 @@ TOKENS_PER_WORD = 1.3
 """English in a vocabulary of 50,000; measured 1.25 to 1.3 on support conversations."""
 CHARACTERS_PER_TOKEN = 4
 NO_CONTEXT = Context(text="", tokens=0, cited=())
+ASKED_FOR = "asked for"
 WITH_TEXT: frozenset[Route] = frozenset({"text", "both"})
 WITH_WEIGHTS: frozenset[Route] = frozenset({"weights", "both"})
 
@@ -79,26 +82,57 @@ class Request:
 
 
 def answers(parts: Parts, scope: ScopeId, questions: Sequence[str], route: Route, find: Find) -> list[Answer]:
-    """Answer checked questions in one batch, all with the same adapter; `find` returns the context for one.
+    """Answer checked questions, those of one route in one batch; `find` returns the context for one.
 
     Raise `ModelNotFoundError` or `GenerationError`.
     """
     started = time.perf_counter()
+    _ = parts.model
+    seconds = {"load": time.perf_counter() - started}
+    routed = choose(parts, scope, questions) if route == "auto" else [Routed(route=route, why=ASKED_FOR)] * len(questions)
+    seconds["route"] = time.perf_counter() - started - seconds["load"]
+    found: dict[int, Answer] = {}
+    for taken in dict.fromkeys(one.route for one in routed):
+        places = [place for place, one in enumerate(routed) if one.route == taken and not one.abstained]
+        batch = Batch(route=taken, questions=[questions[place] for place in places], routed=[routed[place] for place in places])
+        if places:
+            found.update(zip(places, answers_of(parts, scope, batch, find, seconds), strict=True))
+    return [found.get(place) or abstention(parts, one, seconds) for place, one in enumerate(routed)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Questions that take one route."""
+
+    route: Route
+    questions: list[str]
+    routed: list[Routed]
+
+
+def answers_of(parts: Parts, scope: ScopeId, batch: Batch, find: Find, before: dict[str, float]) -> list[Answer]:
     model = parts.model
-    loaded = time.perf_counter()
-    taken = taken_route(route)
-    contexts = [find(question) if taken in WITH_TEXT else NO_CONTEXT for question in questions]
+    started = time.perf_counter()
+    contexts = [find(question) if batch.route in WITH_TEXT else NO_CONTEXT for question in batch.questions]
     found = time.perf_counter()
-    prompts = [question_prompt(parts.settings.model.system_prompt, q, context.text) for q, context in zip(questions, contexts, strict=True)]
-    with lease(parts, scope) if taken in WITH_WEIGHTS else nullcontext(None) as adapter:
+    system_prompt = parts.settings.model.system_prompt
+    prompts = [question_prompt(system_prompt, q, context.text) for q, context in zip(batch.questions, contexts, strict=True)]
+    with lease(parts, scope) if batch.route in WITH_WEIGHTS else nullcontext(None) as adapter:
         leased = time.perf_counter()
         replies = model.generate(prompts, adapter=adapter, max_tokens=parts.settings.model.max_answer_tokens)
     ended = time.perf_counter()
-    seconds = {"load": loaded - started, "context": found - loaded, "adapter": leased - found, "answer": ended - leased}
+    seconds = before | {"context": found - started, "adapter": leased - found, "answer": ended - leased}
     return [
-        Answer(text=reply.text, finished=reply.finished, trace=trace_of(model, taken, adapter, context, prompt, reply, seconds))
-        for reply, context, prompt in zip(replies, contexts, prompts, strict=True)
+        Answer(text=reply.text, finished=reply.finished, trace=trace_of(model, routed, adapter, context, prompt, reply, seconds))
+        for reply, context, prompt, routed in zip(replies, contexts, prompts, batch.routed, strict=True)
     ]
+
+
+def abstention(parts: Parts, routed: Routed, seconds: dict[str, float]) -> Answer:
+    """Say that nothing is known, without asking the model: it would make something up."""
+    trace = Trace(
+        route=routed.route, adapter=None, cited=(), prompt_tokens=0, answer_tokens=0, seconds=seconds, why=routed.why, abstained=True
+    )
+    return Answer(text=parts.settings.routing.abstention, trace=trace)
 
 
 def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> AnswerStream:
@@ -107,7 +141,11 @@ def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> A
     deadline = None if request.timeout is None else time.monotonic() + request.timeout
     model = parts.model
     loaded = time.perf_counter()
-    route = taken_route(request.route)
+    routed = route_of(parts, scope, request)
+    route = routed.route
+    if routed.abstained:
+        refusal = abstention(parts, routed, {"load": loaded - started, "route": time.perf_counter() - loaded})
+        return AnswerStream(Spoken(Generation(text=refusal.text, tokens=0), [refusal.text]), lambda *_: refusal, lambda: None)
     context = find(request.question) if route in WITH_TEXT else NO_CONTEXT
     found = time.perf_counter()
     prompt = chat_prompt(parts.settings.model.system_prompt, request.turns, context.text)
@@ -121,15 +159,17 @@ def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> A
         ended = time.perf_counter()
         seconds = {"load": loaded - started, "context": found - loaded, "adapter": leased - found, "answer": ended - leased}
         seconds["first_piece"] = (first_at or ended) - started
-        answer = Answer(text=reply.text, finished=reply.finished, trace=trace_of(model, route, adapter, context, prompt, reply, seconds))
+        answer = Answer(text=reply.text, finished=reply.finished, trace=trace_of(model, routed, adapter, context, prompt, reply, seconds))
         record_chat(scope, answer, ended - started)
         return answer
 
     return AnswerStream(pieces, finish, release)
 
 
-def taken_route(asked: Route) -> Route:
-    return "both" if asked == "auto" else asked
+def route_of(parts: Parts, scope: ScopeId, request: Request) -> Routed:
+    if request.route != "auto":
+        return Routed(route=request.route, why=ASKED_FOR)
+    return choose(parts, scope, [request.question])[0]
 
 
 def left_until(deadline: float | None) -> float | None:
@@ -143,10 +183,18 @@ def left_until(deadline: float | None) -> float | None:
 
 
 def trace_of(
-    model: Model, route: Route, adapter: str | None, context: Context, prompt: Sequence[Turn], reply: Generation, seconds: dict[str, float]
+    model: Model,
+    routed: Routed,
+    adapter: str | None,
+    context: Context,
+    prompt: Sequence[Turn],
+    reply: Generation,
+    seconds: dict[str, float],
 ) -> Trace:
     return Trace(
-        route=route,
+        route=routed.route,
+        why=routed.why,
+        confidence=routed.confidence,
         adapter=adapter,
         cited=context.cited,
         prompt_tokens=sum(model.count_tokens(turn.content) for turn in prompt),

@@ -62,6 +62,13 @@ class RetrievalSettings(Section):
     exact_scan_below: int = Field(20_000, ge=0, description="Scopes with fewer vectors are scanned exactly; Chroma serves the others.")
 
 
+class RoutingSettings(Section):
+    """Where an answer comes from: `routing.py`."""
+
+    min_confidence: Share = Field(0.8, description="Least calibrated probability at which the weights answer alone, without context.")
+    abstention: str = Field("I don't know.", min_length=1, description="The answer where neither text nor weights know.")
+
+
 class FactSettings(Section):
     """What becomes a fact: `consolidation/facts.py`."""
 
@@ -240,6 +247,7 @@ class Settings(BaseSettings):
 
     model: ModelSettings = ModelSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    routing: RoutingSettings = RoutingSettings()
     facts: FactSettings = FactSettings()
     self_edit: SelfEditSettings = SelfEditSettings()
     training: TrainingSettings = TrainingSettings()

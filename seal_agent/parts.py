@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from seal_agent.async_scope import Threads
+from seal_agent.calibration import Calibration
 from seal_agent.config import Settings
 from seal_agent.consolidation.backends import Backends
 from seal_agent.errors import EmbeddingError, StoreError
@@ -64,6 +65,8 @@ class Parts:
         self.embedder_id = builders.embedder_id
         self.last_request: datetime | None = None
         """When somebody last asked something here: nights wait for a quiet moment."""
+        self.calibrations: dict[str, Calibration | None] = {}
+        """By adapter; each is fitted once, an adapter never changes."""
         self._model = Lazy(builders.model)
         self._embedder = Lazy(builders.embedder)
         self._grader = Lazy(builders.grader)

@@ -33,7 +33,7 @@ def test_an_answer_says_what_it_rests_on(memory: Memory) -> None:
     assert (answer.text, answer.trace.route, answer.trace.adapter, answer.trace.cited) == ("lentils", "both", None, (episode.id,))
     assert answer.trace.prompt_tokens > 10
     assert answer.trace.answer_tokens == 1
-    assert set(answer.trace.seconds) == {"load", "context", "adapter", "answer"}
+    assert set(answer.trace.seconds) == {"load", "route", "context", "adapter", "answer"}
     assert memory.stats().episodes == 1
 
 
@@ -87,7 +87,7 @@ def test_what_is_no_question_is_refused(memory: Memory, question: Any) -> None:
 
 
 def test_a_route_that_does_not_exist_is_refused(memory: Memory) -> None:
-    with pytest.raises(UsageError, match="text, weights, both"):
+    with pytest.raises(UsageError, match="text, weights, both, base"):
         memory.scope(user="ana").ask("Who?", use="guess")  # type: ignore[arg-type]  # the point
 
 

@@ -170,9 +170,10 @@ def test_a_quarantined_adapter_answers_nobody_and_what_was_before_it_is_live(mem
     live = ana.adapters.quarantine(second.name)
     assert live is not None
     assert (live.name, reply(ana), stream.read().text) == (first.name, "Lyon", "Nice")
-    for again in (lambda: ana.adapters.promote(second.name), ana.adapters.forward):
-        with pytest.raises(UsageError):
-            again()
+    with pytest.raises(UsageError):
+        ana.adapters.promote(second.name)
+    with pytest.raises(UsageError):
+        ana.adapters.forward()
     assert ana.adapters.quarantine(first.name) is None
     assert reply(ana) == "Paris"
 

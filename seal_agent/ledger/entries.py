@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
 
 from seal_agent.errors import EmbeddingError, IntegrityError, UnknownRecordError, UsageError
-from seal_agent.ledger.encoding import Columns, Vectors, batches, decode_time, decode_vectors, encode_vector, hash_text
+from seal_agent.ledger.encoding import Columns, Vectors, batches, decode_time, decode_vector, decode_vectors, encode_vector, hash_text
 from seal_agent.ledger.schema import entries
 from seal_agent.types import Role
 
@@ -41,6 +41,15 @@ def embedding_columns(vector: npt.ArrayLike | None, embedder_id: str | None) -> 
     if not embedder_id:
         raise EmbeddingError("A vector without an embedder id can't be compared with any other; pass embedder_id.")
     return {"embedder": embedder_id, "vector": encode_vector(vector)}
+
+
+def vectors_of_episodes(conn: Connection, episode_ids: Sequence[str]) -> list[Vectors]:
+    """Return the vectors of the turns of these episodes that are embedded, in no promised order."""
+    found: list[Vectors] = []
+    for batch in batches(list(dict.fromkeys(episode_ids))):
+        query = select(entries.c.vector).where(entries.c.episode_id.in_(batch), entries.c.vector.is_not(None))
+        found += [decode_vector(vector) for vector in conn.execute(query).scalars()]
+    return found
 
 
 def add_entries(conn: Connection, rows: Sequence[Columns]) -> None:
