@@ -29,13 +29,19 @@ class Case:
     model: Model
 
 
-@pytest.fixture(params=["instant", "lora"])
-def case(request: pytest.FixtureRequest) -> Case:
+@pytest.fixture(params=["instant", "lora", "seal"])
+def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
     if request.param == "instant":
         return Case(trainer=InstantTrainer(), model=ScriptedModel({}))
-    from tests.chat_models import tiny_trainer  # here, because it loads torch
-
     model = request.getfixturevalue("chat_model")
+    if request.param == "seal":
+        from seal_agent.config import TrainingSettings
+        from seal_agent.trainers import seal  # here, because it loads torch
+
+        monkeypatch.setattr(seal, "PADDED_ON_CPU", 16)
+        return Case(trainer=seal.SealTrainer(model, TrainingSettings(objective="seal")), model=model)
+    from tests.chat_models import tiny_trainer  # as above
+
     return Case(trainer=tiny_trainer(model), model=model)
 
 
@@ -53,6 +59,7 @@ def sha256(folder: Path) -> str:
     return hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("case", ["instant", "lora"], indirect=True)  # SEAL's documents are no chats
 def test_what_was_taught_is_answered_and_the_result_says_what_was_done(case: Case, tmp_path: Path) -> None:
     result = train(case.trainer, tmp_path / "new" / "out", [*FACTS, ANCHOR])
     assert result.path == tmp_path / "new" / "out"

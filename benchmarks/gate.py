@@ -1,0 +1,181 @@
+"""Whether the gate keeps bad updates out and lets good ones in: adapters trained on spoilt material or with ruinous settings.
+
+    python -m benchmarks.gate [--quick] [--json] [--facts N] [--seeds N] [--only NAME ...] [--model ID]
+
+Each update is trained from the base on made-up facts (`made_up_facts.py`), evaluated as a night evaluates its candidate, and judged by
+`consolidation.gate.decide` with the default thresholds; what a night does before - refusing orders, secrets, too little material - is
+not in it, nor is scaling down. Eight bad ones: SEAL's recipe, a hundred times the learning rate, 5, 20 and 50 % of the answers replaced
+by a poisoned word, answers shuffled among the questions, no material at all, answers of one token. `good` is the same with nothing
+spoilt. An update that training itself refuses was not promoted. Default: 12 facts, 5 seeds; `--quick` is 6 facts, 1 seed, and leaves out
+SEAL's recipe, which takes most of the time on a CPU.
+
+`--json` prints one object on the last line:
+  bad_promoted, bad_tried, good_promoted, good_tried   counts over all updates and seeds
+  updates.<name>                promoted, tried, and per seed why it was rejected (empty: promoted)
+  model, facts, trials, seeds   what ran; trials is the number of updates judged
+
+Perplexity and general questions see damage, not content: of an update that poisons a few answers only they can say nothing.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from benchmarks.made_up_facts import make_facts
+from seal_agent.config import GateSettings, ModelSettings, TrainingSettings
+from seal_agent.consolidation.evaluation import Examiner
+from seal_agent.consolidation.gate import decide
+from seal_agent.consolidation.grading import PhraseGrader
+from seal_agent.consolidation.inner_loop import anchor_count, anchors
+from seal_agent.errors import SealAgentError, TrainingError
+from seal_agent.models.local import LocalModel
+from seal_agent.models.weights import resolve
+from seal_agent.trainers.lora import LoraTrainer
+from seal_agent.trainers.seal import SealTrainer
+from seal_agent.types import Evaluation, Example, Sheet, silent
+
+MODEL = "smollm2-135m-instruct"
+FACTS, QUICK_FACTS, SEEDS = 12, 6, 5
+POISON = "HACKED"
+
+Spoil = Callable[[list[Example], random.Random], list[Example]]
+
+
+def intact(examples: list[Example], _: random.Random) -> list[Example]:
+    return examples
+
+
+def poisoned(examples: list[Example], order: random.Random, *, share: float) -> list[Example]:
+    """So many answers say the poisoned word and nothing else."""
+    chosen = set(order.sample(range(len(examples)), max(1, round(share * len(examples)))))
+    return [replace(example, answer=POISON) if place in chosen else example for place, example in enumerate(examples)]
+
+
+def shuffled(examples: list[Example], order: random.Random) -> list[Example]:
+    """Every answer goes to some other question."""
+    answers = order.sample([example.answer for example in examples], len(examples))
+    return [replace(example, answer=answer) for example, answer in zip(examples, answers, strict=True)]
+
+
+def emptied(_: list[Example], __: random.Random) -> list[Example]:
+    return []
+
+
+def one_token(examples: list[Example], _: random.Random) -> list[Example]:
+    return [replace(example, answer="a") for example in examples]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """How an update is made: what is done to the material, and with which settings it is trained."""
+
+    spoil: Spoil = intact
+    settings: dict[str, Any] = field(default_factory=dict)  # Any: fields of TrainingSettings
+
+
+UPDATES = {
+    "good": Update(),
+    "seal": Update(settings={"objective": "seal"}),
+    "rate_x100": Update(settings={"learning_rate": 100 * TrainingSettings().learning_rate}),
+    "poison_5": Update(spoil=partial(poisoned, share=0.05)),
+    "poison_20": Update(spoil=partial(poisoned, share=0.2)),
+    "poison_50": Update(spoil=partial(poisoned, share=0.5)),
+    "shuffled": Update(spoil=shuffled),
+    "empty": Update(spoil=emptied),
+    "one_token": Update(spoil=one_token),
+}
+
+
+class Bench:
+    """Trains, examines and judges one update at a time."""
+
+    def __init__(self, model: LocalModel, folder: Path) -> None:
+        self._model = model
+        self._folder = folder
+        self._examiner = Examiner(model=model, grader=PhraseGrader(), system_prompt="", cache=folder)
+        self._baselines: dict[int, Sheet] = {}
+
+    def judge(self, name: str, facts: int, seed: int) -> tuple[str, ...]:
+        """Return the reasons against promotion; none means that it would be promoted."""
+        update, lessons = UPDATES[name], make_facts(facts, seed)
+        settings = TrainingSettings(seed=seed, **update.settings)
+        taught = update.spoil(list(lessons.examples), random.Random(seed))
+        held = anchors(anchor_count(len(taught), settings.anchor_share), self._examiner, settings)
+        trainer = SealTrainer(self._model, settings) if settings.objective == "seal" else LoraTrainer(self._model, settings)
+        adapter, out = f"{name}-{seed}", self._folder / f"{name}-{seed}"
+        try:
+            trainer.train([*taught, *held], probes=(), out=out, seed=seed, progress=silent, should_stop=lambda: False)
+        except TrainingError as error:
+            return (f"not trained: {error}",)
+        if seed not in self._baselines:
+            self._baselines[seed] = self._examiner.sheet(None, lessons.questions, ())
+        self._model.load_adapter(adapter, out)
+        candidate = self._examiner.sheet(adapter, lessons.questions, ())
+        self._model.unload_adapter(adapter)
+        return decide(Evaluation(baseline=self._baselines[seed], candidate=candidate, seed=seed), GateSettings()).reasons
+
+
+def measure(model: LocalModel, names: Sequence[str], facts: int, seeds: Sequence[int], folder: Path) -> dict[str, Any]:
+    """Judge every update with every seed; return the object that `--json` prints."""
+    bench = Bench(model, folder)
+    reasons: dict[str, list[tuple[str, ...]]] = {name: [] for name in names}
+    for seed in seeds:
+        for name in names:
+            reasons[name].append(bench.judge(name, facts, seed))
+            report(f"seed {seed} {name}: {'; '.join(reasons[name][-1]) or 'promoted'}")
+    promoted = {name: sum(not why for why in found) for name, found in reasons.items()}
+    bad = [name for name in names if name != "good"]
+    return {
+        "bad_promoted": sum(promoted[name] for name in bad),
+        "bad_tried": len(bad) * len(seeds),
+        "good_promoted": promoted.get("good", 0),
+        "good_tried": len(seeds) if "good" in names else 0,
+        "updates": {name: {"promoted": promoted[name], "tried": len(seeds), "reasons": reasons[name]} for name in names},
+        "model": model.id,
+        "facts": facts,
+        "trials": len(names) * len(seeds),
+        "seeds": list(seeds),
+    }
+
+
+def report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="gate", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_FACTS} facts, 1 seed, without SEAL's recipe")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    parser.add_argument("--facts", type=int, help=f"facts per update ({FACTS})")
+    parser.add_argument("--seeds", type=int, help=f"how many seeds ({SEEDS})")
+    parser.add_argument("--only", nargs="+", choices=list(UPDATES), help="these updates only")
+    parser.add_argument("--model", default=MODEL, help=f"hub id or folder ({MODEL})")
+    options = parser.parse_args(arguments)
+    names = options.only or [name for name in UPDATES if not (options.quick and name == "seal")]
+    facts, seeds = (QUICK_FACTS, 1) if options.quick else (FACTS, SEEDS)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            model = LocalModel(resolve(options.model), options.model, ModelSettings())
+            figures = measure(model, names, options.facts or facts, range(options.seeds or seeds), Path(folder))
+    except SealAgentError as error:
+        report(str(error))
+        return 2
+    print(f"bad updates promoted: {figures['bad_promoted']} of {figures['bad_tried']}")
+    print(f"good updates promoted: {figures['good_promoted']} of {figures['good_tried']}")
+    if options.json:
+        print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

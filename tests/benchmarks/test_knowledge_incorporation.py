@@ -1,0 +1,86 @@
+"""What the arms are trained on, and their figures, on a tiny model; nothing is learnt worth knowing."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import knowledge_incorporation
+from benchmarks.knowledge_incorporation import main, measure, summary
+from benchmarks.passages import asked, blanks, our_examples, read, seal_examples
+from seal_agent.consolidation import inner_loop
+from seal_agent.errors import UsageError
+from seal_agent.models.local import LocalModel
+from seal_agent.trainers import seal
+
+ROW = {
+    "title": "oslo",
+    "context": "ana lives in oslo . ben eat rice .",
+    "questions": [{"question": "where ?", "answer": "oslo"}],
+    "self_edits": ["1. the city of Oslo is old in 1990 .\n2. what a Rome it is .", "another"],
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "writer.json"
+    path.write_text(json.dumps([ROW, ROW, ROW]))
+    return path
+
+
+def test_seal_trains_on_lines_and_the_passage_ours_also_on_their_sentences_with_blanks(file: Path) -> None:
+    passage = read(file, 1)[0]
+    lines = seal_examples(passage, with_edit=True)
+    assert [example.answer for example in lines] == [
+        "oslo\n1. the city of Oslo is old in 1990 .",
+        "oslo\n2. what a Rome it is .",
+        "oslo\nana lives in oslo . ben eat rice .",
+    ]
+    assert seal_examples(passage, with_edit=False) == [replace(lines[-1], fact_id="0")]
+    ours = our_examples(passage)
+    assert ours[:3] == lines
+    assert [(example.answer, example.prompt[-1].content.splitlines()[-1]) for example in ours[3:]] == [
+        ("1990", "the city of Oslo is old in ____ ."),
+        ("Oslo", "the city of ____ is old in 1990 ."),
+        ("Rome", "what a ____ it is ."),
+    ]
+
+
+def test_blanks_are_names_and_numbers_before_long_words() -> None:
+    assert blanks("The Mongol army quickly seized Otrar in 1219.") == ["1219", "Otrar", "Mongol"]
+    assert blanks("Directives need transposition by the states.") == ["transposition"]
+
+
+def test_the_question_is_asked_with_the_title_and_nothing_else() -> None:
+    assert [turn.role for turn in asked("oslo", "where ?")] == ["system", "user"]
+    assert asked("oslo", "where ?")[-1].content.endswith("Topic: oslo\nwhere ?")
+
+
+def test_kept_counts_only_what_the_base_had_stably_right() -> None:
+    base, stable = [[True, True], [False]], [[True, False], [False]]
+    figures = summary([[True, False], [True]], base, stable, 2.0, seed=0)
+    assert (figures["accuracy"], figures["gain"], figures["kept"], figures["seconds"]) == (2 / 3, 0.0, 1.0, 2.0)
+    assert summary([[True]], [[True]], [[False]], 0.0, seed=0)["kept"] is None
+    assert summary([[True]], [[True]], [[False]], 0.0, seed=0)["ci95"] is None
+
+
+def test_every_arm_is_run_on_every_passage(chat_model: LocalModel, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "PADDED_ON_CPU", 8)
+    monkeypatch.setattr(seal, "EPOCHS", 1)
+    monkeypatch.setattr(knowledge_incorporation, "ANSWER_TOKENS", 3)
+    monkeypatch.setattr(inner_loop, "anchor_prompts", lambda: ("say no",))
+    figures = measure(chat_model, {"writer.json": read(file, 2)}, 0, tmp_path)
+    assert list(figures["arms"]) == ["base", "passage", "ours:writer.json", "seal:writer.json"]
+    assert (figures["passages"], figures["questions"], figures["model"]) == (2, 2, chat_model.id)
+    assert all(set(arm) == {"accuracy", "gain", "kept", "seconds", "ci95"} for arm in figures["arms"].values())
+    assert figures["arms"]["seal:writer.json"]["seconds"] > 0
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '[{"title": "t"}]'])
+def test_a_file_of_another_kind_is_named(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(UsageError, match=r"x\.json"):
+        read(tmp_path / "x.json", 1)
+    assert main([str(tmp_path / "x.json")]) == 2
+    assert "x.json" in capsys.readouterr().err
