@@ -66,14 +66,15 @@ def build_model(settings: Settings, progress: ProgressCallback) -> Model:
 
 def build_trainer(model: Model, settings: Settings) -> Trainer:
     from seal_agent.models.local import LocalModel
-    from seal_agent.trainers.lora import LoraTrainer
-    from seal_agent.trainers.seal import SealTrainer
+    from seal_agent.trainers.chosen import chosen
+    from seal_agent.trainers.isolated import IsolatedTrainer, Weights
 
     if not isinstance(model, LocalModel):
         raise UsageError(f"{type(model).__name__} can't be trained here; pass trainer= beside model= to Memory.open.")
-    if settings.training.objective in ("seal", "passage"):
-        return SealTrainer(model, settings.training)
-    return LoraTrainer(model, settings.training)
+    here = chosen(model, settings.training)
+    if not settings.training.isolated:
+        return here
+    return IsolatedTrainer(here, Weights(folder=model.folder, id=model.id, settings=settings.model), settings.training)
 
 
 def build_embedder(model_id: str, progress: ProgressCallback) -> Embedder:

@@ -120,6 +120,11 @@ class TrainingSettings(Section):
         0.05, description="Stop once the held-out paraphrases' median loss per token is below, in nats."
     )
     max_minutes: Positive = Field(60.0, description="Wall-clock limit of one training run.")
+    isolated: bool = Field(
+        True, description="Train in a child process of low priority; false trains in the agent's own, which a crash ends."
+    )
+    max_memory_mb: int = Field(0, ge=0, description="Most memory of the training process, in MB; 0 sets no limit.")
+    min_free_mb: int = Field(256, ge=0, description="Free disk space without which training does not begin, in MB.")
     seed: int = Field(0, ge=0, description="Seed of everything random in a cycle.")
 
 

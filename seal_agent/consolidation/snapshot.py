@@ -15,7 +15,7 @@ from seal_agent.types import Adapter, Fact
 
 DECIDING = ("self_edit", "training", "gate")
 """Sections of the settings that change what a cycle makes of its facts."""
-NOT_DECIDING = {"training": {"max_minutes", "isolated", "max_memory_mb"}}
+NOT_DECIDING = {"training": {"max_minutes", "isolated", "max_memory_mb", "min_free_mb"}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

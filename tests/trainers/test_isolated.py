@@ -1,0 +1,151 @@
+"""Training in a child process gives the same bytes, and whatever becomes of the child, the agent is told why and goes on."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from seal_agent.config import ModelSettings, TrainingSettings
+from seal_agent.errors import CycleInterruptedError, GenerationError, StoreFullError, TrainingError
+from seal_agent.testing import InstantTrainer
+from seal_agent.trainers import isolated
+from seal_agent.trainers.isolated import IsolatedTrainer, Weights
+from seal_agent.types import Example, Progress, TrainingResult, Turn, silent
+
+EXAMPLE = Example(prompt=(Turn(role="user", content="where does ana go ?"),), answer="ana lives in oslo .", fact_id="f")
+READ = "import sys, os, json, time; job = json.loads(sys.stdin.readline());"
+
+
+def trainer(script: str, **changed: Any) -> IsolatedTrainer:  # Any: fields of TrainingSettings
+    """A trainer whose child runs this script after it has read its job."""
+    weights = Weights(folder=Path("nowhere"), id="none", settings=ModelSettings())
+    return IsolatedTrainer(InstantTrainer(), weights, TrainingSettings(**changed), (sys.executable, "-c", READ + script))
+
+
+def train(
+    used: IsolatedTrainer,
+    out: Path,
+    progress: Callable[[Progress], None] = silent,
+    should_stop: Callable[[], bool] = lambda: False,
+    examples: Sequence[Example] = (EXAMPLE,),
+) -> TrainingResult:
+    return used.train(examples, probes=(), out=out, seed=0, progress=progress, should_stop=should_stop)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("os.kill(os.getpid(), 9)", "ended by SIGKILL, as the system does when memory runs out; the agent goes on"),
+        ("os.kill(os.getpid(), 11)", "ended by SIGSEGV; the agent goes on"),
+        ("sys.exit(7)", "ended with code 7 and without a result"),
+        ("sys.exit('the disk is on fire')", "Its last words: the disk is on fire"),
+        ("pass", "ended with code 0 and without a result"),
+        ("print('this is no message')", "without a result"),
+        ("print(json.dumps({'error': {'type': 'KeyError', 'message': 'x'}}))", "Training failed: KeyError: x"),
+    ],
+)
+def test_a_child_that_dies_is_a_training_error_with_the_reason_and_leaves_nothing(script: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=reason):
+        train(trainer(f"os.makedirs(job['out']); {script}"), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_ours_keeps_its_name(tmp_path: Path) -> None:
+    script = "print(json.dumps({'error': {'type': 'GenerationError', 'message': 'out of memory'}}))"
+    with pytest.raises(GenerationError, match="out of memory"):
+        train(trainer(script), tmp_path / "out")
+
+
+def test_a_child_that_takes_too_much_memory_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"over training.max_memory_mb=80; raise it, or lower training.batch_size"):
+        train(trainer("held = bytearray(200 << 20); time.sleep(60)", max_memory_mb=80), tmp_path / "out")
+
+
+def test_a_child_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "START_SECONDS", 0.3)
+    with pytest.raises(TrainingError, match=r"longer than training.max_minutes"):
+        train(trainer("time.sleep(60)", max_minutes=1e-3), tmp_path / "out")
+
+
+def test_a_disk_without_room_is_told_before_anything_is_started(tmp_path: Path) -> None:
+    with pytest.raises(StoreFullError, match=r"training.min_free_mb"):
+        train(trainer("", min_free_mb=1 << 40), tmp_path / "out")
+
+
+def test_a_stop_is_passed_on_and_a_child_that_does_not_listen_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "STOP_SECONDS", 0.5)
+    started = time.monotonic()
+    for script in ("sys.exit(sys.stdin.readline() != 'stop\\n')", "time.sleep(60)"):
+        with pytest.raises(CycleInterruptedError, match="stopped on request"):
+            train(trainer(script), tmp_path / "out", should_stop=lambda: True)
+    assert time.monotonic() - started < 20
+
+
+def test_a_child_goes_when_a_step_of_progress_raises(tmp_path: Path) -> None:
+    line = "print(json.dumps({'progress': {'stage': 'train', 'done': 1, 'total': 2}}), flush=True); time.sleep(60)"
+
+    def interrupt(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(trainer(line), tmp_path / "out", progress=interrupt)
+    assert not [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_folder_that_exists_is_refused_and_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="exists already"):
+        train(trainer(""), tmp_path)
+    assert tmp_path.exists()
+
+
+@pytest.mark.slow
+def test_the_real_worker_gives_the_bytes_that_training_here_gives_at_low_priority(chat_folder: Path, tmp_path: Path) -> None:
+    from tests.chat_models import ANCHORS, FACTS, TINY, open_chat_model, teach
+
+    model = open_chat_model(chat_folder)
+    settings = TrainingSettings(**TINY)  # type: ignore[arg-type]  # a mapping of its fields
+    weights = Weights(folder=chat_folder, id="tiny", settings=ModelSettings(dtype="float32", threads=1))
+    seen: list[int] = []
+
+    def look(step: Progress) -> None:
+        if step.done == 1:
+            [child] = psutil.Process().children()
+            seen.append(child.nice() - psutil.Process().nice())
+
+    result = IsolatedTrainer(InstantTrainer(), weights, settings).train(
+        [*FACTS, *ANCHORS], probes=(), out=tmp_path / "child", seed=0, progress=look, should_stop=lambda: False
+    )
+    here = teach(model, [*FACTS, *ANCHORS], tmp_path / "here")
+    files = [tmp_path / name / "adapter_model.safetensors" for name in ("child", "here")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert (result.steps, result.losses) == (here.steps, here.losses)
+    assert seen
+    assert seen[0] > 0 or os.nice(0) >= 10
+
+
+@pytest.mark.slow
+def test_a_worker_whose_parent_is_gone_ends(chat_folder: Path) -> None:
+    worker = subprocess.Popen(isolated.WORKER, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert worker.stdin is not None
+    weights = ModelSettings(dtype="float32", threads=1)
+    job = isolated.Job(
+        model_folder=chat_folder,
+        model_id="tiny",
+        model=weights,
+        training=TrainingSettings(max_passes=10**6, target_loss=0.0),
+        examples=(EXAMPLE,),
+        probes=(),
+        out=chat_folder / "never",
+        seed=0,
+    )
+    worker.stdin.write(isolated.JOB.dump_json(job) + b"\n")
+    worker.stdin.flush()
+    threading.Timer(1.0, worker.stdin.close).start()
+    assert worker.wait(120) == 3
