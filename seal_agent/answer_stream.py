@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self
 
-from seal_agent.errors import UsageError
+from seal_agent.errors import GenerationError, UsageError
 from seal_agent.protocols import Model, StreamingModel, TextStream
 from seal_agent.sampling import Sampling, cut_at
 from seal_agent.spoken import Spoken
@@ -27,8 +27,18 @@ class AnswerStream:
     `async with` and `async for` do the same without blocking the event loop.
     """
 
-    def __init__(self, pieces: TextStream, finish: Callable[[Generation, float | None], Answer], release: Callable[[], None]) -> None:
-        """Private. `finish` gets what was said and when its first piece came; `release` is called once, however the stream ends."""
+    def __init__(
+        self,
+        pieces: TextStream,
+        finish: Callable[[Generation, float | None], Answer],
+        release: Callable[[], None],
+        failed: Callable[[GenerationError], None],
+    ) -> None:
+        """Private. `finish` gets what was said and when its first piece came, `failed` why the model said no more.
+
+        `release` is called once, however the stream ends.
+        """
+        self._failed = failed
         self._pieces = pieces
         self._finish = finish
         self._release: Callable[[], None] | None = release
@@ -61,8 +71,10 @@ class AnswerStream:
             self._answer = self._finish(self._pieces.result, self._first_at)
             self.close()
             raise
-        except BaseException:  # whatever it was, the place in the batch is free again; it is raised on
+        except BaseException as error:  # whatever it was, the place in the batch is free again; it is raised on
             self.close()
+            if isinstance(error, GenerationError):
+                self._failed(error)
             raise
         if self._first_at is None:
             self._first_at = time.perf_counter()

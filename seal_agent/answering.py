@@ -15,6 +15,7 @@ from typing import get_args
 
 from sqlalchemy import Connection
 
+from seal_agent import watch
 from seal_agent.answer_stream import AnswerStream, open_text_stream
 from seal_agent.chat import chat_prompt, last_question, question_prompt
 from seal_agent.errors import DeadlineError, GenerationError, IntegrityError, UnknownRecordError, UsageError
@@ -87,6 +88,7 @@ def answers(parts: Parts, scope: ScopeId, questions: Sequence[str], route: Route
     Raise `ModelNotFoundError` or `GenerationError`.
     """
     started = time.perf_counter()
+    parts.last_request = parts.clock()
     _ = parts.model
     seconds = {"load": time.perf_counter() - started}
     routed = choose(parts, scope, questions) if route == "auto" else [Routed(route=route, why=ASKED_FOR)] * len(questions)
@@ -119,6 +121,7 @@ def answers_of(parts: Parts, scope: ScopeId, batch: Batch, find: Find, before: d
     with lease(parts, scope) if batch.route in WITH_WEIGHTS else nullcontext(None) as adapter:
         leased = time.perf_counter()
         replies = model.generate(prompts, adapter=adapter, max_tokens=parts.settings.model.max_answer_tokens)
+        watch.note_request(parts, adapter)
     ended = time.perf_counter()
     seconds = before | {"context": found - started, "adapter": leased - found, "answer": ended - leased}
     return [
@@ -138,6 +141,7 @@ def abstention(parts: Parts, routed: Routed, seconds: dict[str, float]) -> Answe
 def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> AnswerStream:
     """Begin to answer one conversation; the adapter is held until the stream ends. Raise as `answers`, and `OverloadedError`."""
     started = time.perf_counter()
+    parts.last_request = parts.clock()
     deadline = None if request.timeout is None else time.monotonic() + request.timeout
     model = parts.model
     loaded = time.perf_counter()
@@ -155,7 +159,11 @@ def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> A
         pieces = open_text_stream(model, prompt, adapter, request.sampling, left_until(deadline))
         release = stack.pop_all().close
 
+    def failed(error: GenerationError) -> None:
+        watch.note_request(parts, adapter, error)
+
     def finish(reply: Generation, first_at: float | None) -> Answer:
+        watch.note_request(parts, adapter)
         ended = time.perf_counter()
         seconds = {"load": loaded - started, "context": found - loaded, "adapter": leased - found, "answer": ended - leased}
         seconds["first_piece"] = (first_at or ended) - started
@@ -163,7 +171,7 @@ def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> A
         record_chat(scope, answer, ended - started)
         return answer
 
-    return AnswerStream(pieces, finish, release)
+    return AnswerStream(pieces, finish, release, failed)
 
 
 def route_of(parts: Parts, scope: ScopeId, request: Request) -> Routed:
@@ -217,6 +225,9 @@ def lease(parts: Parts, scope: ScopeId, asked: str | None = None) -> Iterator[st
         name = None if found is None else begin(parts, found)
     try:
         yield name
+    except GenerationError as error:
+        watch.note_request(parts, name, error)
+        raise
     finally:
         if name is not None:
             parts.serving.end(name)
@@ -238,4 +249,5 @@ def begin(parts: Parts, live: Adapter) -> str | None:
     except (IntegrityError, GenerationError) as error:
         # An agent that answers from text is worth more than one that does not answer; `doctor` and the trace tell.
         logger.warning("adapter %s can't be used, the base answers instead: %s: %s", live.name, type(error).__name__, error)
+        watch.note_request(parts, live.name, error)
         return None

@@ -24,6 +24,7 @@ from seal_agent.retrieval.generation_folders import discard_generations
 from seal_agent.retrieval.search import Index, Searcher
 from seal_agent.serving import Serving
 from seal_agent.types import ProgressCallback
+from seal_agent.vitals import Vitals
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Parts:
         self.clock = clock
         self.progress = progress
         self.embedder_id = builders.embedder_id
+        self.vitals = Vitals()
         self.last_request: datetime | None = None
         """When somebody last asked something here: nights wait for a quiet moment."""
         self.calibrations: dict[str, Calibration | None] = {}

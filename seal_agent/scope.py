@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, get_args, overload
 
-from seal_agent import answering, recording
+from seal_agent import answering, recording, watch
 from seal_agent.answer_stream import AnswerStream
 from seal_agent.async_scope import in_thread
 from seal_agent.chat import last_question
@@ -31,6 +31,7 @@ from seal_agent.telemetry import measured, traced
 from seal_agent.turns import Messages, check_content, to_turns
 from seal_agent.types import (
     Answer,
+    AnswerVerdict,
     Context,
     CyclePlan,
     CycleReport,
@@ -38,12 +39,14 @@ from seal_agent.types import (
     Fact,
     FactKind,
     FactState,
+    Feedback,
     Hit,
     Interaction,
     MetadataValue,
     ProgressCallback,
     Route,
     ScopeId,
+    Trace,
 )
 
 logger = logging.getLogger(__name__)
@@ -215,7 +218,6 @@ class Scope:
         """Answer several questions in one batch, all with the same adapter: a multiple of the speed of one by one. See `ask`."""
         for question in questions:
             check_query(question)
-        self._parts.last_request = self._parts.clock()
         return answering.answers(self._parts, self._id, questions, answering.check_route(use), self.context)
 
     def chat(
@@ -259,6 +261,10 @@ class Scope:
             adapter=adapter,
         )
         return answering.open_answer(self._parts, self._id, request, self.context)
+
+    def feedback(self, answer: Answer | Trace | str, verdict: AnswerVerdict, note: str = "") -> Feedback:
+        """Say whether an answer was good or bad; enough bad ones take back what a night promoted, and `rolled_back` names it."""
+        return watch.give(self._parts, self._id, answer, verdict, note)
 
     @overload
     def consolidate(

@@ -6,6 +6,7 @@ natural logarithms. Behaviour over these records lives with the concept (the gat
 
 import re
 import unicodedata
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +27,11 @@ MetadataValue = str | int | float | bool
 """What a host may note beside an episode, under a key of its own."""
 MissedAt = Literal["not_extracted", "no_material", "not_recalled", "stale"]
 
+AnswerVerdict = Literal["good", "bad"]
+
 MAX_ID_LENGTH = 128
+BASE = "base"
+"""Stands for the untouched model in an answer's id; no adapter's name is so short."""
 REDACTED = re.compile(r"\[redacted: (\w+)\]")
 
 
@@ -461,6 +466,26 @@ class Trace:
     """Calibrated probability that the weights alone are right about this; None where it was not asked for."""
     abstained: bool = False
     """True when neither text nor weights knew, so that the reply says so."""
+    answer_id: str = ""
+    """Names this answer, for `Scope.feedback`: `<unique>@<adapter, or base>`. Made by itself."""
+
+    def __post_init__(self) -> None:
+        if not self.answer_id:
+            object.__setattr__(self, "answer_id", f"a_{uuid.uuid4().hex[:16]}@{self.adapter or BASE}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """What somebody said of an answer."""
+
+    answer_id: str
+    adapter: str | None
+    """Which adapter gave it; None is the base."""
+    verdict: AnswerVerdict
+    note: str
+    at: datetime
+    rolled_back: str | None = None
+    """Name of the adapter that was taken back because of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

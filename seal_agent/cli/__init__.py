@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from seal_agent import __version__
-from seal_agent.cli import adapters, archive, bench, conversation, facts, keys, mcp_server, night, scan, serve, setting_up
+from seal_agent.cli import adapters, archive, bench, conversation, facts, keys, mcp_server, night, nights, scan, serve, setting_up
 from seal_agent.cli.output import show_error
 from seal_agent.errors import SealAgentError
 
@@ -53,6 +53,7 @@ scan.register(app)
 mcp_server.register(app)
 app.add_typer(adapters.group, name="adapters")
 app.add_typer(bench.group, name="bench")
+app.add_typer(nights.group, name="nights")
 app.add_typer(keys.group, name="keys")
 if importlib.util.find_spec("seal_agent.cli.demo") is not None:
     importlib.import_module("seal_agent.cli.demo").register(app)

@@ -52,20 +52,21 @@ def consolidate(
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[threading.Event]:
-    """Yield an event that the first Ctrl-C sets, so that the cycle ends in order; the second ends it at once."""
+    """Yield an event that the first Ctrl-C or SIGTERM sets, so that the cycle ends in order; a second one ends it at once."""
     stop = threading.Event()
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        print("stopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+        print("stopping after this step, the next run goes on from there; Ctrl-C again stops at once", file=sys.stderr)
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
+    before = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def show_plan(plan: "CyclePlan") -> None:

@@ -132,6 +132,15 @@ def last_report(conn: Connection, scope: ScopeId) -> str | None:
     return conn.execute(judged.order_by(cycles.c.seq.desc()).limit(1)).scalar_one_or_none()
 
 
+def report_of(conn: Connection, scope: ScopeId, cycle_id: str | None) -> str | None:
+    """Return a cycle's report, or with None the scope's newest; a cycle that failed has none."""
+    query = select(cycles.c.report).where(cycles.c.scope_key == scope.key, cycles.c.state.in_(("promoted", "rejected", "skipped")))
+    if cycle_id is not None:
+        query = query.where(cycles.c.id == cycle_id)
+    found = conn.execute(query.order_by(cycles.c.seq.desc()).limit(1)).scalar_one_or_none()
+    return None if found in (None, "{}") else found
+
+
 def fail_running(conn: Connection, at: datetime, reason: str) -> list[str]:
     """Fail every running cycle that can't be taken up again and return their ids; facts queued for one wait for the next night again.
 

@@ -5,13 +5,14 @@ returns to (`forward_to`). So a night, a roll back and a roll forward are all th
 Deliberately unaware of running models: `memory.py` loads and verifies before it moves a pointer.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
 from seal_agent.errors import UnknownRecordError, UsageError
-from seal_agent.ledger.encoding import check_text, encode_time
+from seal_agent.ledger.encoding import check_text, decode_time, encode_time
 from seal_agent.ledger.schema import adapters, live, live_history
 from seal_agent.types import AdapterState, ScopeId
 
@@ -53,6 +54,22 @@ def _check_allowed(conn: Connection, scope: ScopeId, name: str) -> None:
         raise UsageError(f"Adapter {name!r} is not one of {scope.key!r} and can't be live there.")
     if row.state in BANNED:
         raise UsageError(f"Adapter {name!r} is {row.state} and can't be live; choose another or roll back.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveChange:
+    """One move of a scope's live pointer."""
+
+    adapter: str | None
+    at: datetime
+    reason: str
+
+
+def last_change(conn: Connection, scope: ScopeId) -> LiveChange | None:
+    """Return how the live pointer came to be where it is; None where it never moved."""
+    query = select(live_history).where(live_history.c.scope_key == scope.key).order_by(live_history.c.seq.desc()).limit(1)
+    row = conn.execute(query).one_or_none()
+    return None if row is None else LiveChange(adapter=row.adapter, at=decode_time(row.at), reason=row.reason)
 
 
 def live_name(conn: Connection, scope: ScopeId) -> str | None:

@@ -11,8 +11,12 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 
-from seal_agent.ledger import episodes
+from pydantic import TypeAdapter
+
+from seal_agent.errors import UnknownRecordError
+from seal_agent.ledger import cycles, episodes
 from seal_agent.ledger import nights as rows
 from seal_agent.ledger.leases import Lease
 from seal_agent.ledger.nights import EVERYBODY, NightEvent, NightRow
@@ -24,9 +28,11 @@ from seal_agent.nights.holding import Keeper, hold
 from seal_agent.parts import Parts
 from seal_agent.scope import Scope
 from seal_agent.scope_adapters import ScopeAdapters
-from seal_agent.types import CycleReport, ProgressCallback, ScopeId, silent
+from seal_agent.types import CyclePlan, CycleReport, ProgressCallback, ScopeId
 
 logger = logging.getLogger(__name__)
+
+_report = TypeAdapter(CycleReport)
 
 STOP_SECONDS = 30.0
 """How long `stop` waits: a step of training takes seconds, a batch of answers too."""
@@ -45,6 +51,17 @@ class NextNight:
     """Notes by the key of the scope; the empty key stands for all scopes."""
     waits_for: str | None
     """Why nothing begins at this moment: a pause, a request just now, a busy machine; None when nothing stands in the way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NightDetails:
+    """One scope's night, with the report of its cycle and what the watch did since."""
+
+    night: NightRow | None
+    """None where no scheduled night was held yet."""
+    report: CycleReport | None
+    """None for a night without a cycle, or whose cycle failed."""
+    events: tuple[NightEvent, ...]
 
 
 class Nights:
@@ -122,6 +139,23 @@ class Nights:
         with self._parts.ledger.read() as conn:
             return rows.list_nights(conn, None if scope is None else id_of(scope), limit)
 
+    def show(self, scope: Scope | ScopeId, day: date | None = None) -> NightDetails:
+        """Return one night of a scope, the newest where no date is given; raise `UnknownRecordError` where there was none that day."""
+        whose = id_of(scope)
+        with self._parts.ledger.read() as conn:
+            newest = rows.list_nights(conn, whose, 1)
+            night = (newest[0] if newest else None) if day is None else rows.get_night(conn, whose, day)
+            if night is None and day is not None:
+                raise UnknownRecordError(f"No night of {whose.key!r} on {day}.")
+            report = cycles.report_of(conn, whose, None if night is None else night.cycle_id)
+            events = rows.list_events(conn, whose.key, HISTORY)
+        parsed = None if report is None else _report.validate_json(report)
+        return NightDetails(night=night, report=parsed, events=tuple(events))
+
+    def plan(self, scope: Scope | ScopeId) -> CyclePlan:
+        """Say what a night of this scope would train, on how many tokens and for how long; writes nothing."""
+        return Scope(self._parts, id_of(scope)).consolidate(dry_run=True)
+
     def events(self, scope: Scope | ScopeId | None = None, limit: int | None = HISTORY) -> list[NightEvent]:
         """Return what happened outside of cycles, the newest first: roll backs by the watch, pauses."""
         with self._parts.ledger.read() as conn:
@@ -192,7 +226,7 @@ class Nights:
         report = cycle.consolidate(
             self._parts.backends(),
             lease.scope,
-            progress=progress or silent,
+            progress=progress or self._parts.progress,
             should_stop=should_stop,
             clock=self._parts.clock,
             terms=cycle.Terms(lease=lease, min_new_facts=self._parts.settings.nights.min_new_facts),

@@ -110,7 +110,7 @@ def test_the_real_worker_gives_the_bytes_that_training_here_gives_at_low_priorit
     from tests.chat_models import ANCHORS, FACTS, TINY, open_chat_model, teach
 
     model = open_chat_model(chat_folder)
-    settings = TrainingSettings(**TINY)  # type: ignore[arg-type]  # a mapping of its fields
+    settings = TrainingSettings(**TINY)
     weights = Weights(folder=chat_folder, id="tiny", settings=ModelSettings(dtype="float32", threads=1))
     seen: list[int] = []
 

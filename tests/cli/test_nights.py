@@ -1,0 +1,115 @@
+"""`nights`: its pages, its codes, and that it stops when it is told to."""
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from seal_agent.config import NightSettings, Settings
+from seal_agent.memory import Memory
+from seal_agent.types import ProgressCallback
+from tests.brains import START, learn, open_brain
+from tests.cli import conftest
+from tests.cli.conftest import Cli
+
+ALWAYS = Settings(nights=NightSettings(window="00:00-00:00", idle_minutes=0, max_load=0, check_seconds=0.05))
+
+
+@pytest.fixture(autouse=True)
+def always_night(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(folder: Path, progress: ProgressCallback) -> Memory:
+        return open_brain(folder, conftest.SCRIPT, settings=ALWAYS)
+
+    monkeypatch.setattr(conftest.session, "open_memory", opened)
+
+
+@pytest.fixture
+def told(cli: Cli) -> Cli:
+    cli("init")
+    cli("add", "hi there", "--user", "ana")
+    return cli
+
+
+def test_a_brain_without_nights_says_what_to_do(told: Cli) -> None:
+    assert "seal-agent nights next" in told("nights", "list").out
+    assert told("nights", "list", "--json").json == []
+    assert "No scheduled night yet" in told("nights", "show", "--user", "ana").out
+
+
+def test_due_nights_are_held_once_listed_and_shown(told: Cli) -> None:
+    [row] = told("nights", "run", "--due", "--json").json
+    assert (row["state"], row["reason"]) == ("skipped", "nothing new to learn")
+    assert told("nights", "run", "--due").out == "nothing is due\n"
+    listed = told("nights", "list", "--user", "ana").out
+    assert listed == f"{START:%Y-%m-%d}  skipped    default/default/ana  nothing new to learn\n"
+    assert told("nights", "list", "--all").out == listed
+    assert told("nights", "list").out != listed
+    assert told("nights", "show", f"{START:%Y-%m-%d}", "--user", "ana").out.startswith(listed)
+    assert told("nights", "show", "--user", "ana", "--json").json["report"]["state"] == "skipped"
+
+
+def test_a_night_now_is_a_consolidation(told: Cli) -> None:
+    assert told("nights", "run", "--user", "ana").out == "skipped: nothing new to learn\n"
+    assert told("nights", "run", "--user", "ana", "--json").json["state"] == "skipped"
+
+
+def test_a_dry_run_says_what_would_be_trained_and_holds_nothing(told: Cli) -> None:
+    ended = told("nights", "run", "--due", "--dry-run")
+    assert ended.out.startswith("default/default/ana: nothing new to learn")
+    assert told("nights", "run", "--dry-run", "--user", "ana", "--json").json["estimated_tokens"] == 0
+    assert told("nights", "list", "--all", "--json").json == []
+
+
+def test_next_says_when_whose_and_what_holds_it_up(told: Cli) -> None:
+    out = told("nights", "next").out
+    assert "is open" in out
+    assert "due now: default/default/ana" in out
+    told("nights", "pause", "--all", "--note", "moving house")
+    found = told("nights", "next", "--json").json
+    assert (found["due"], found["paused"], found["waits_for"]) == ([], {"": "moving house"}, "nights are paused")
+    assert "paused: everybody  moving house" in told("nights", "next").out
+    assert told("nights", "run", "--due").out == "nothing is due; nights are paused\n"
+
+
+def test_pauses_begin_and_end(told: Cli) -> None:
+    assert told("nights", "pause", "--user", "ana").out == "nights of default/default/ana are paused\n"
+    assert told("nights", "pause", "--user", "ana").out == "nights of default/default/ana are paused already\n"
+    assert told("nights", "resume", "--user", "ana").out == "nights of default/default/ana are held again\n"
+    assert told("nights", "resume", "--user", "ana", "--json").json == {"paused": False, "changed": False}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [(("show", "yesterday"), "is no date"), (("show", "2020-01-01"), "No night of"), (("run", "--due", "--forever"), "choose one")],
+)
+def test_wrong_usage_is_code_2(told: Cli, arguments: tuple[str, ...], reason: str) -> None:
+    ended = told("nights", *arguments)
+    assert ended.code == 2
+    assert reason in ended.err
+
+
+def test_forever_holds_nights_until_it_is_told_to_stop(told: Cli) -> None:
+    timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    ended = told("nights", "run", "--forever")
+    assert (ended.code, ended.out) == (0, "")
+    assert "stopping" in ended.err
+    assert len(told("nights", "list", "--all", "--json").json) == 1
+
+
+def test_a_roll_back_by_the_watch_is_shown(told: Cli) -> None:
+    from tests.test_watch import answered, night
+
+    with open_brain(told.brain) as memory:
+        ana = memory.scope(user="ana")
+        adapter = night(memory, ana, "Lyon")
+        learn(memory, memory.scope(user="ben"), {"Capital of France?": "Nice"})
+        for _ in range(8):
+            ana.feedback(answered(adapter), "bad")
+    assert f"rolled back: {adapter.name} was rolled back to the base: 8 of 8" in told("nights", "show", "--user", "ana").out
+    shown = told("nights", "show", "--user", "ana", "--json").json
+    assert shown["events"][0]["kind"] == "rolled_back"
+    assert json.dumps(shown)
