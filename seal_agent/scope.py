@@ -5,13 +5,12 @@ passed to it can widen that. Deliberately thin: it checks, orders the steps and 
 """
 
 import logging
-import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, get_args, overload
 
-from seal_agent import answering, recording, watch
+from seal_agent import answering, learning, recording, watch
 from seal_agent.answer_stream import AnswerStream
 from seal_agent.async_scope import in_thread
 from seal_agent.chat import last_question
@@ -27,7 +26,7 @@ from seal_agent.retrieval.where import Conditions, to_where
 from seal_agent.sampling import Sampling, check_timeout
 from seal_agent.scope_adapters import ScopeAdapters
 from seal_agent.scope_items import ScopeItems
-from seal_agent.telemetry import measured, traced
+from seal_agent.telemetry import traced
 from seal_agent.turns import Messages, check_content, to_turns
 from seal_agent.types import (
     Answer,
@@ -282,25 +281,11 @@ class Scope:
         """Run one cycle now: select, write self-edits, train, evaluate, and promote if the gate says so; or only plan it.
 
         Every later request answers with a promoted adapter; requests that are running keep theirs. Raise `CycleInterruptedError` once
-        `should_stop()` is true; then nothing was promoted.
+        `should_stop()` is true: nothing was promoted, and the next call goes on from there; `CycleRunningError` while another one runs.
         """
-        backends = self._parts.backends()
-        from seal_agent.consolidation import cycle  # here, because the night's rooms are not needed by day
-
         if dry_run:
-            return cycle.plan(backends, self._id, clock=self._parts.clock)
-        with measured("seal.consolidate", self._id) as told:
-            report = cycle.consolidate(
-                backends,
-                self._id,
-                progress=progress or self._parts.progress,
-                should_stop=should_stop or threading.Event().is_set,
-                clock=self._parts.clock,
-            )
-            told(report)
-        if report.state == "promoted":
-            self.adapters.warm_up()
-        return report
+            return learning.plan(self._parts, self._id)
+        return learning.learn(self._parts, self._id, progress, should_stop)
 
     # For async callers: the same calls, in a thread.
     aadd = in_thread(add)

@@ -11,6 +11,7 @@ import pytest
 
 import seal_agent.consolidation
 from seal_agent.consolidation.backends import Backends
+from seal_agent.consolidation.cycle import Terms
 from seal_agent.memory import Memory
 from seal_agent.types import CyclePlan, CycleReport, ScopeId
 from tests.brains import learn, open_brain
@@ -28,6 +29,7 @@ class Cycle(types.ModuleType):
     def __init__(self, memory: Memory) -> None:
         super().__init__("seal_agent.consolidation.cycle")
         self.memory = memory
+        self.Terms = Terms
         self.seen: list[Backends] = []
         self.during: Any = lambda: None
 
@@ -44,7 +46,7 @@ class Cycle(types.ModuleType):
             reason="nothing to do",
         )
 
-    def consolidate(self, backends: Backends, scope: ScopeId, *, progress: Any, should_stop: Any, clock: Any) -> CycleReport:
+    def consolidate(self, backends: Backends, scope: ScopeId, *, progress: Any, should_stop: Any, clock: Any, terms: Any) -> CycleReport:
         assert not should_stop()
         self.during()
         adapter = learn(self.memory, self.memory.scope(user=scope.user), {"Capital of France?": "Lyon"})

@@ -49,7 +49,7 @@ def consolidate(
     progress: ProgressCallback,
     should_stop: Callable[[], bool],
     clock: Callable[[], datetime],
-    terms: Terms = Terms(),  # frozen
+    terms: Terms = Terms(),
 ) -> CycleReport:
     """Run one cycle, or finish the one that was interrupted; its report is in the ledger too.
 
@@ -102,6 +102,6 @@ def train(run: Run, lesson: Lesson, out: Path) -> TrainingResult:
     """Train one candidate from the frozen base on everything that holds."""
     shutil.rmtree(out, ignore_errors=True)  # of a process that died while it wrote
     result = run.backends.trainer.train(
-        lesson.examples, probes=lesson.probes, out=out, seed=run.seed, progress=run.progress, should_stop=run.should_stop
+        lesson.examples, probes=lesson.probes, out=out, seed=run.seed, progress=run.progress, should_stop=run.must_stop
     )
     return replace(result, path=Path(out.name))

@@ -74,6 +74,10 @@ class Run:
             leases.check(conn, self.lease)
             yield conn
 
+    def must_stop(self) -> bool:
+        """Whether the caller wants it, or the cycle is somebody else's by now."""
+        return self.should_stop() or self.lost.is_set()
+
     def say(self, step: str, done: int, total: int, detail: str = "") -> None:
         """Report progress, and stop here if the caller wants to."""
         if self.lost.is_set():

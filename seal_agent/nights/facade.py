@@ -16,6 +16,7 @@ from datetime import date
 from pydantic import TypeAdapter
 
 from seal_agent.errors import UnknownRecordError
+from seal_agent.learning import learn
 from seal_agent.ledger import cycles, episodes
 from seal_agent.ledger import nights as rows
 from seal_agent.ledger.leases import Lease
@@ -27,7 +28,6 @@ from seal_agent.nights.guards import busy
 from seal_agent.nights.holding import Keeper, hold
 from seal_agent.parts import Parts
 from seal_agent.scope import Scope
-from seal_agent.scope_adapters import ScopeAdapters
 from seal_agent.types import CyclePlan, CycleReport, ProgressCallback, ScopeId
 
 logger = logging.getLogger(__name__)
@@ -217,23 +217,13 @@ class Nights:
         return hold(keeper, scope, self._agenda().night, cycle, stop)
 
     def _cycle(self, lease: Lease, should_stop: Callable[[], bool], progress: ProgressCallback | None) -> CycleReport | None:
-        from seal_agent.consolidation import cycle  # here, because the night's rooms are not needed by day
-        from seal_agent.consolidation.selection import has_work
+        from seal_agent.consolidation.selection import has_work  # here, because the night's rooms are not needed by day
 
         with self._parts.ledger.read() as conn:
             if not has_work(conn, lease.scope):
                 return None  # no model is loaded for nothing
-        report = cycle.consolidate(
-            self._parts.backends(),
-            lease.scope,
-            progress=progress or self._parts.progress,
-            should_stop=should_stop,
-            clock=self._parts.clock,
-            terms=cycle.Terms(lease=lease, min_new_facts=self._parts.settings.nights.min_new_facts),
-        )
-        if report.state == "promoted":
-            ScopeAdapters(self._parts, lease.scope).warm_up()
-        return report
+        least = self._parts.settings.nights.min_new_facts
+        return learn(self._parts, lease.scope, progress, should_stop, lease=lease, min_new_facts=least)
 
 
 def id_of(scope: Scope | ScopeId) -> ScopeId:

@@ -18,16 +18,14 @@ from tests.cli.conftest import Cli
 ALWAYS = Settings(nights=NightSettings(window="00:00-00:00", idle_minutes=0, max_load=0, check_seconds=0.05))
 
 
-@pytest.fixture(autouse=True)
-def always_night(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """A brain in which it is always night and somebody has said something."""
+
     def opened(folder: Path, progress: ProgressCallback) -> Memory:
         return open_brain(folder, conftest.SCRIPT, settings=ALWAYS)
 
     monkeypatch.setattr(conftest.session, "open_memory", opened)
-
-
-@pytest.fixture
-def told(cli: Cli) -> Cli:
     cli("init")
     cli("add", "hi there", "--user", "ana")
     return cli
