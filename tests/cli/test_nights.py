@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from seal_agent.cli import session
 from seal_agent.config import NightSettings, Settings
 from seal_agent.memory import Memory
 from seal_agent.types import ProgressCallback
@@ -25,7 +26,7 @@ def told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
     def opened(folder: Path, progress: ProgressCallback) -> Memory:
         return open_brain(folder, conftest.SCRIPT, settings=ALWAYS)
 
-    monkeypatch.setattr(conftest.session, "open_memory", opened)
+    monkeypatch.setattr(session, "open_memory", opened)
     cli("init")
     cli("add", "hi there", "--user", "ana")
     return cli
