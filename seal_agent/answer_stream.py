@@ -32,7 +32,7 @@ class AnswerStream:
         pieces: TextStream,
         finish: Callable[[Generation, float | None], Answer],
         release: Callable[[], None],
-        failed: Callable[[GenerationError], None],
+        failed: Callable[[GenerationError], None] | None = None,
     ) -> None:
         """Private. `finish` gets what was said and when its first piece came, `failed` why the model said no more.
 
@@ -73,7 +73,7 @@ class AnswerStream:
             raise
         except BaseException as error:  # whatever it was, the place in the batch is free again; it is raised on
             self.close()
-            if isinstance(error, GenerationError):
+            if isinstance(error, GenerationError) and self._failed is not None:
                 self._failed(error)
             raise
         if self._first_at is None:
