@@ -10,8 +10,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from seal_agent.answer_stream import AnswerStream
+    from seal_agent.beliefs import Explanation
     from seal_agent.config import Settings
     from seal_agent.errors import SealAgentError
+    from seal_agent.forgetting.records import ForgetPlan, Receipt
     from seal_agent.memory import Memory, Scope
     from seal_agent.sampling import Sampling
     from seal_agent.types import Answer, Context, CyclePlan, CycleReport, Episode, Fact, Hit, Interaction, ScopeId, Trace, Turn
@@ -23,10 +25,13 @@ __all__ = [
     "CyclePlan",
     "CycleReport",
     "Episode",
+    "Explanation",
     "Fact",
+    "ForgetPlan",
     "Hit",
     "Interaction",
     "Memory",
+    "Receipt",
     "Sampling",
     "Scope",
     "ScopeId",
@@ -39,7 +44,10 @@ __all__ = [
 
 _HOMES = {
     "AnswerStream": "answer_stream",
+    "Explanation": "beliefs",
+    "ForgetPlan": "forgetting.records",
     "Memory": "memory",
+    "Receipt": "forgetting.records",
     "Sampling": "sampling",
     "Scope": "memory",
     "SealAgentError": "errors",

@@ -7,6 +7,7 @@
     │   ├── BlockedContentError    a text holds what the privacy policy keeps out
     │   ├── UnknownRecordError     an id that the ledger does not hold
     │   ├── CycleRunningError      a cycle of this scope is under way; wait for its end
+    │   ├── ForgottenError         the same content was forgotten here, and does not come back by itself
     │   └── SettingsError          seal.toml or SEAL_* holds something unknown or out of range
     ├── MissingDependencyError     an extra is not installed (exit code 2)
     ├── BackendError               something below us is down or absent (exit code 3)
@@ -62,6 +63,10 @@ class UnknownRecordError(UsageError, LookupError):
 
 class CycleRunningError(UsageError):
     """A cycle of this scope is under way, here or in another process. At most one runs at a time."""
+
+
+class ForgottenError(UsageError):
+    """What is to be recorded was forgotten in this scope. Nothing was written; `Scope.allow_again` lifts that."""
 
 
 class SettingsError(UsageError, ValueError):

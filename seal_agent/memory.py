@@ -17,6 +17,10 @@ from seal_agent.brain_folder import read_settings
 from seal_agent.builders import Given, build_embedder, builders_for
 from seal_agent.config import Settings
 from seal_agent.doctor import Finding
+from seal_agent.errors import UnknownRecordError, UsageError
+from seal_agent.forgetting.erasing import finish
+from seal_agent.forgetting.records import Receipt
+from seal_agent.forgetting.requests import erase
 from seal_agent.ledger import episodes
 from seal_agent.ledger.adapters import list_adapters
 from seal_agent.ledger.cycles import list_cycles
@@ -98,7 +102,9 @@ class Memory:
         ledger = Ledger.open(path)
         try:
             given = Given(model=model, trainer=trainer, embedder=embedder, grader=grader, writer=writer)
-            return cls(Parts(ledger, known, builders_for(ledger, known, given, progress), clock, progress))
+            parts = Parts(ledger, known, builders_for(ledger, known, given, progress), clock, progress)
+            finish(parts)  # a removal that a process before this one did not live to complete
+            return cls(parts)
         except BaseException:
             ledger.close()
             raise
@@ -125,6 +131,21 @@ class Memory:
         """Return every scope that holds an episode or a fact."""
         with self._parts.ledger.read() as connection:
             return episodes.scopes(connection)
+
+    def erase(self, *, user: str | None = None, agent: str | None = None, tenant: str = "default", confirm: bool = False) -> Receipt:
+        """Remove everything of one user, agent or tenant: memory, nights, adapters, keys; return the receipt with the proof.
+
+        `user` alone is that user with every agent of the tenant, `agent` alone the agent with all its users, neither the whole tenant.
+        Tombstones stay, so that an import does not bring it back. Raise `UsageError` without `confirm=True`, `UnknownRecordError` when
+        the brain holds nothing of them.
+        """
+        named = [scope for scope in self.scopes() if is_of(scope, user, agent, tenant)]
+        if not named:
+            raise UnknownRecordError(f"The brain in {self.folder} holds nothing of tenant={tenant!r}, agent={agent!r}, user={user!r}.")
+        if not confirm:
+            keys = ", ".join(scope.key for scope in named)
+            raise UsageError(f"This removes everything of {keys}, for good; pass confirm=True to do it.")
+        return erase(self._parts, named)
 
     def stats(self) -> Stats:
         """Count what the brain holds."""
@@ -230,3 +251,8 @@ class Memory:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def is_of(scope: ScopeId, user: str | None, agent: str | None, tenant: str) -> bool:
+    """Whether a scope is of this user, agent and tenant; None is any."""
+    return scope.tenant == tenant and (agent is None or scope.agent == agent) and (user is None or scope.user == user)

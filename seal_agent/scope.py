@@ -5,29 +5,27 @@ passed to it can widen that. Deliberately thin: it checks, orders the steps and 
 """
 
 import logging
-import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, get_args, overload
 
-from seal_agent import answering, learning, recording, watch
+from seal_agent import answering, beliefs, learning, recording, watch
 from seal_agent.answer_stream import AnswerStream
 from seal_agent.async_scope import in_thread
 from seal_agent.chat import last_question
 from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, UsageError
-from seal_agent.ledger.facts import TOLD, add_fact, list_facts
+from seal_agent.ledger.facts import list_facts
 from seal_agent.parts import Parts
-from seal_agent.privacy.screen import screened
-from seal_agent.protocols import Vectors
 from seal_agent.retrieval.backlog import embed_backlog
 from seal_agent.retrieval.context import build_context, profile_facts
-from seal_agent.retrieval.search import check_k, check_query
+from seal_agent.retrieval.search import MAX_K, check_k, check_query
 from seal_agent.retrieval.where import Conditions, to_where
 from seal_agent.sampling import Sampling, check_timeout
 from seal_agent.scope_adapters import ScopeAdapters
+from seal_agent.scope_facts import ScopeFacts
 from seal_agent.scope_items import ScopeItems
 from seal_agent.telemetry import traced
-from seal_agent.turns import Messages, check_content, to_turns
+from seal_agent.turns import Messages, to_turns
 from seal_agent.types import (
     Answer,
     AnswerVerdict,
@@ -36,7 +34,6 @@ from seal_agent.types import (
     CycleReport,
     Episode,
     Fact,
-    FactKind,
     FactState,
     Feedback,
     Hit,
@@ -46,6 +43,7 @@ from seal_agent.types import (
     Route,
     ScopeId,
     Trace,
+    Where,
 )
 
 logger = logging.getLogger(__name__)
@@ -54,10 +52,10 @@ NO_EMBEDDER = (EmbeddingError, ModelNotFoundError, MissingDependencyError)
 """Reasons for which search goes by words alone."""
 
 
-class Scope:
+class Scope(ScopeFacts):
     """What one user's (or agent's, or tenant's) memory can do; made by `Memory.scope`. Safe to use from several threads."""
 
-    __slots__ = ("_id", "_parts")
+    __slots__ = ()
 
     def __init__(self, parts: Parts, scope: ScopeId) -> None:
         self._parts = parts
@@ -98,7 +96,8 @@ class Scope:
         What the settings under `privacy` redact is replaced by a mark first; `Episode.redacted` says what that was. A bare string is one
         turn of the user. `metadata` are the host's own notes, to filter a search by. Where no embedder can be had, the words are kept and
         embedded at a later search. Raise `InvalidTurnError` for what can't be recorded or an `id` that is taken by something else,
-        `BlockedContentError` for what the settings block; then nothing was written.
+        `BlockedContentError` for what the settings block, `ForgottenError` for what was forgotten here; then nothing was written. A
+        forgotten turn among others is withheld: it reads `[forgotten]`.
         """
         interaction = Interaction(messages=messages, session=session, at=at, source=source, outcome=outcome, id=id, metadata=metadata)
         return recording.record(self._parts, [recording.to_episode(self._parts, self._id, interaction)])[0]
@@ -115,29 +114,6 @@ class Scope:
         given = [one if isinstance(one, Interaction) else Interaction(messages=one) for one in interactions]
         return recording.record(self._parts, recording.to_episodes(self._parts, self._id, given))
 
-    def remember(self, text: str, kind: FactKind = "knowledge") -> Fact:
-        """Record a fact stated outright, true from now on; one that is told already is returned as it is."""
-        text = screened(check_content(text, "The fact", UsageError), self._parts.settings.privacy, "The fact")
-        if kind not in get_args(FactKind):
-            raise UsageError(f"kind={kind!r} is no kind of fact; say one of {', '.join(get_args(FactKind))}.")
-        fact = Fact(id=uuid.uuid4().hex, scope=self._id, kind=kind, text=text, quote=text, valid_from=self._parts.clock())
-        vectors = recording.embedded(self._parts, [text])
-        try:
-            return self._tell(fact, vectors)
-        except EmbeddingError as error:
-            if vectors is None:
-                raise
-            logger.warning("fact %s is recorded without its vector: %s", fact.id, error)
-            return self._tell(fact, None)
-
-    def _tell(self, fact: Fact, vectors: Vectors | None) -> Fact:
-        with self._parts.ledger.write() as connection:
-            for known in list_facts(connection, self._id, states=TOLD):
-                if (known.kind, known.text) == (fact.kind, fact.text):
-                    return known
-            add_fact(connection, fact, None if vectors is None else vectors[0], self._parts.embedder_id)
-        return fact
-
     @traced("search_memory")
     def search(
         self,
@@ -152,11 +128,18 @@ class Scope:
 
         Only what was said (or holds) from `since` on and before `until`. `where` maps session, source, outcome, author, role, kind ("turn"
         or "fact") or a key of the metadata to the value it must have, or to a list of which one must be. What was recorded without an
-        embedder is embedded first, a portion at a time. Without one, search goes by words alone.
+        embedder is embedded first, a portion at a time. Without one, search goes by words alone. What no longer holds is not told:
+        neither facts that are history nor the sentences that they were drawn from.
         """
         check_query(query)
-        check_k(self._parts.settings.retrieval.k if k is None else k)
+        wanted = check_k(self._parts.settings.retrieval.k if k is None else k)
         conditions = to_where(since, until, where)
+        beliefs.expire_due(self._parts)
+        past = beliefs.history_in(self._parts, self._id)
+        hits = self._found(query, min(wanted + min(len(past), beliefs.MOST_SPARE), MAX_K), conditions)
+        return beliefs.without_history(hits, past, wanted)
+
+    def _found(self, query: str, k: int, conditions: Where | None) -> list[Hit]:
         try:
             self._embed_backlog()
             return self._parts.searcher.search(self._id, query, k, conditions)
@@ -196,6 +179,7 @@ class Scope:
         unknown = sorted(set(states or ()) - set(get_args(FactState)))
         if unknown:
             raise UsageError(f"{unknown[0]!r} is no state of a fact; say one of {', '.join(get_args(FactState))}.")
+        beliefs.expire_due(self._parts)
         with self._parts.ledger.read() as connection:
             return list_facts(connection, self._id, states=states)
 
@@ -283,14 +267,17 @@ class Scope:
         Every later request answers with a promoted adapter; requests that are running keep theirs. Raise `CycleInterruptedError` once
         `should_stop()` is true: nothing was promoted, and the next call goes on from there; `CycleRunningError` while another one runs.
         """
+        beliefs.expire_due(self._parts)
         if dry_run:
             return learning.plan(self._parts, self._id)
         return learning.learn(self._parts, self._id, progress, should_stop)
 
+    def _consolidate_for(self, scope: ScopeId) -> CycleReport:
+        return Scope(self._parts, scope).consolidate()
+
     # For async callers: the same calls, in a thread.
     aadd = in_thread(add)
     aadd_many = in_thread(add_many)
-    aremember = in_thread(remember)
     asearch = in_thread(search)
     acontext = in_thread(context)
     afacts = in_thread(facts)

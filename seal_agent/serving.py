@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+from seal_agent.errors import IntegrityError
 from seal_agent.protocols import Model
 from seal_agent.types import Adapter
 
@@ -28,14 +29,17 @@ class Serving:
         self._loaded: Model | None = None
         self._leases: OrderedDict[str, int] = OrderedDict()
         self._unwanted: set[str] = set()
+        self._retired: set[str] = set()
         self._state = threading.Lock()
         self._loading = threading.Lock()
 
     def begin(self, adapter: Adapter) -> str:
         """Load the adapter if it is not, hold it, and return the name to ask the model for; `end` lets go of it.
 
-        Raise `IntegrityError` when the files are not what was recorded.
+        Raise `IntegrityError` when the files are not what was recorded, and for an adapter that was retired.
         """
+        if adapter.name in self._retired:
+            raise IntegrityError(f"Adapter {adapter.name!r} was withdrawn: what it was taught was forgotten.")
         if self._took(adapter.name):
             return adapter.name
         with self._loading:
@@ -59,6 +63,14 @@ class Serving:
             if name in self._leases:
                 self._unwanted.add(name)
                 self._free_idle()
+
+    def retire(self, name: str) -> bool:
+        """Never lend this adapter again, and free it as `drop` does; return whether nobody holds it any more."""
+        with self._state:
+            self._retired.add(name)
+        self.drop(name)
+        with self._state:
+            return name not in self._leases
 
     def prepare(self, adapter: Adapter) -> None:
         """Load an adapter off the request path."""

@@ -17,7 +17,10 @@ from seal_agent.errors import InvalidScopeError
 
 Role = Literal["system", "user", "assistant", "tool"]
 FactKind = Literal["preference", "procedure", "correction", "profile", "knowledge", "event"]
-FactState = Literal["active", "queued", "learned", "not_learned", "superseded", "forgotten"]
+FactState = Literal["active", "queued", "learned", "not_learned", "superseded", "rejected", "expired"]
+FactChange = Literal[
+    "recorded", "superseded", "corrected", "rejected", "expired", "pinned", "unpinned", "told_again", "learned", "not_learned"
+]
 SelfEditKind = Literal["restatement", "question", "cloze", "rewrite", "reverse"]
 CycleState = Literal["running", "promoted", "rejected", "skipped", "failed"]
 AdapterState = Literal["candidate", "promoted", "rejected", "quarantined"]
@@ -180,11 +183,29 @@ class Fact:
     sources: tuple[Source, ...] = ()
     valid_from: datetime
     valid_to: datetime | None = None
+    """Since when it no longer holds; of a fact that is told, when it will expire."""
     superseded_by: str | None = None
     learned_by: str | None = None
     """Name of the adapter that learnt it, when `state` is "learned"."""
     probability: float | None = None
     """Geometric mean probability of the answer's tokens on held-out questions, closed book, by `learned_by` or the last candidate."""
+    pinned: bool = False
+    """Always in the profile, first; neither expires nor is superseded by what is merely said."""
+    recorded_at: datetime | None = field(default=None, compare=False)
+    """When the ledger took it in; `valid_from` is since when it holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactEvent:
+    """One thing that happened to a fact."""
+
+    fact_id: str
+    at: datetime
+    change: FactChange
+    text: str
+    """What the fact says."""
+    note: str = ""
+    """The reason given, the fact that took its place, or the adapter that learnt it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

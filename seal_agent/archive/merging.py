@@ -17,14 +17,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, func, insert, select
 
-from seal_agent.errors import ArchiveError, UsageError
+from seal_agent.errors import ArchiveError, ForgottenError, UsageError
 from seal_agent.ledger.adapters import list_adapters, set_live
-from seal_agent.ledger.encoding import Vectors, decode_vectors, hash_episode
+from seal_agent.ledger.encoding import Vectors, decode_vectors
 from seal_agent.ledger.episodes import add_episode, list_episodes, mark_extracted, scopes
 from seal_agent.ledger.facts import list_facts
 from seal_agent.ledger.ledger import Ledger
-from seal_agent.ledger.schema import adapter_facts, adapters, cycles, entries, episodes, fact_sources, facts, tombstones
-from seal_agent.ledger.tombstones import is_forgotten
+from seal_agent.ledger.schema import adapter_facts, adapters, cycles, entries, episodes, fact_events, fact_sources, facts
+from seal_agent.ledger.tombstones import is_forgotten, take_over
 from seal_agent.types import Adapter, Episode, ScopeId
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,8 @@ def merge(source: Ledger, target: Ledger, archive: Path, at: datetime) -> Import
     with undoing() as copied:
         try:
             with source.read() as theirs, target.write() as ours:
-                add_tombstones(theirs, ours, tally)
+                # What was forgotten there does not come back here either.
+                tally.added["tombstones"] += take_over(theirs, ours)
                 for scope in scopes(theirs):
                     add_episodes_of(theirs, ours, scope, tally)
                     taken = adapters_to_take(theirs, ours, scope, tally)
@@ -89,23 +90,16 @@ def undoing() -> Iterator[list[Path]]:
         raise
 
 
-def add_tombstones(theirs: Connection, ours: Connection, tally: Tally) -> None:
-    """Take over what was forgotten there, so that it does not come back here either; what is here stays."""
-    known = set(ours.execute(select(tombstones.c.sha256)).scalars())
-    new = [values(row) for row in theirs.execute(select(tombstones)) if row.sha256 not in known]
-    if new:
-        ours.execute(insert(tombstones), new)
-    tally.added["tombstones"] += len(new)
-
-
 def add_episodes_of(theirs: Connection, ours: Connection, scope: ScopeId, tally: Tally) -> None:
     query = select(episodes.c.id, episodes.c.extracted_at).where(episodes.c.scope_key == scope.key)
     extracted = {row.id: row.extracted_at for row in theirs.execute(query)}
-    buried = set(ours.execute(select(tombstones.c.sha256)).scalars())
     for episode in list_episodes(theirs, scope):
-        if hash_episode(episode) in buried:
+        try:
+            added = add_episode(ours, episode, *vectors_of_turns(theirs, episode))
+        except ForgottenError:
             tally.left_out["forgotten"] += 1
-        elif add_episode(ours, episode, *vectors_of_turns(theirs, episode)):
+            continue
+        if added:
             tally.added["episodes"] += 1
             if extracted[episode.id] is not None:
                 mark_extracted(ours, [episode.id], datetime.fromisoformat(extracted[episode.id]))
@@ -131,7 +125,7 @@ def add_facts_of(theirs: Connection, ours: Connection, scope: ScopeId, taken: se
     for fact in list_facts(theirs, scope):
         if fact.id in known:
             tally.known["facts"] += 1
-        elif fact.state == "forgotten" or is_forgotten(ours, fact) or not all_known(ours, episodes, [s.episode_id for s in fact.sources]):
+        elif is_forgotten(ours, fact) or not all_known(ours, episodes, [s.episode_id for s in fact.sources]):
             tally.left_out["forgotten"] += 1
         else:
             new[fact.id] = rows[fact.id]
@@ -142,7 +136,7 @@ def add_facts_of(theirs: Connection, ours: Connection, scope: ScopeId, taken: se
             again = {"state": "active"} if row["state"] in LEARNT else {}
             row |= {"learned_by": None, "probability": None, **again}
     add_rows(ours, facts, list(new.values()))
-    for table in (fact_sources, entries):
+    for table in (fact_sources, fact_events, entries):
         query = select(table).where(table.c.fact_id.in_(select(facts.c.id).where(facts.c.scope_key == scope.key)))
         add_rows(ours, table, [values(row) for row in theirs.execute(query) if row.fact_id in new])
     tally.added["facts"] += len(new)

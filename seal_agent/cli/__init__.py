@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from seal_agent import __version__
-from seal_agent.cli import adapters, archive, bench, conversation, facts, keys, mcp_server, night, nights, scan, serve, setting_up
+from seal_agent.cli import adapters, archive, bench, conversation, facts, forget, keys, mcp_server, night, nights, scan, serve, setting_up
 from seal_agent.cli.output import show_error
 from seal_agent.errors import SealAgentError
 
@@ -46,6 +46,7 @@ def root(
 setting_up.register(app)
 conversation.register(app)
 facts.register(app)
+forget.register(app)
 night.register(app)
 archive.register(app)
 serve.register(app)

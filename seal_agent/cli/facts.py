@@ -1,4 +1,4 @@
-"""`facts`: what is held to be true of a scope, and how far the weights know it."""
+"""`facts` and `explain`: what is held to be true of a scope, how far the weights know it, why, and the ways to change it."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,18 +8,24 @@ from seal_agent.cli.output import on_one_line
 from seal_agent.cli.session import Session, with_brain
 
 if TYPE_CHECKING:
-    from seal_agent.types import Fact
+    from seal_agent.beliefs import Belief
+    from seal_agent.types import Fact, FactEvent
+
+group = typer.Typer(help="The facts of a scope, and the ways to change them.", rich_markup_mode=None, no_args_is_help=True)
+FactId = Annotated[str, typer.Argument(help="The fact's id, as `facts list` shows it.")]
 
 
 def register(app: typer.Typer) -> None:
-    app.command()(facts)
+    app.add_typer(group, name="facts")
+    app.command()(explain)
 
 
+@group.command("list")
 @with_brain
-def facts(
+def list_facts(
     session: Session,
     state: Annotated[list[str] | None, typer.Option("--state", help="Only facts in this state; may be repeated.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also what was superseded or forgotten.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also what was superseded, rejected or has expired.")] = False,
 ) -> None:
     """List the facts of this scope."""
     from seal_agent.ledger.facts import TOLD
@@ -30,11 +36,100 @@ def facts(
 
     def show() -> None:
         for fact in found:
-            print(f"{known(fact):18}  {fact.kind:10}  {on_one_line(fact.text)}  ({fact.id})")
+            print(f"{known(fact):18}  {fact.kind:10}  {'pinned ' if fact.pinned else ''}{on_one_line(fact.text)}  ({fact.id})")
         if not found:
             print("No facts yet; they are drawn when the brain consolidates.")
 
     session.emit(found, show)
+
+
+@group.command()
+@with_brain
+def show(session: Session, fact_id: FactId) -> None:
+    """Show one fact with what was said, its history and the adapter that knows it."""
+    with session.scope() as scope:
+        scope.history(fact_id)  # refuses what is no fact here; `explain` would take it for a question
+        (belief,) = scope.explain(fact_id).beliefs
+    session.emit(belief, lambda: show_belief(belief))
+
+
+@group.command()
+@with_brain
+def correct(session: Session, fact_id: FactId, text: Annotated[str, typer.Argument(help="What holds instead.")]) -> None:
+    """Put a statement in a fact's place; the old one stays as history."""
+    with session.scope() as scope:
+        fact = scope.correct(fact_id, text)
+    session.emit(fact, lambda: print(f"{on_one_line(fact.text)}  ({fact.id})"))
+
+
+@group.command()
+@with_brain
+def reject(session: Session, fact_id: FactId, reason: Annotated[str, typer.Option("--reason", help="Why it is wrong.")] = "") -> None:
+    """Stop telling a fact because it is wrong; it stays as history."""
+    with session.scope() as scope:
+        fact = scope.reject(fact_id, reason)
+    session.emit(fact, lambda: print(f"No longer told: {on_one_line(fact.text)}"))
+
+
+@group.command()
+@with_brain
+def pin(session: Session, fact_id: FactId) -> None:
+    """Keep a fact in the profile, and from expiring."""
+    with session.scope() as scope:
+        fact = scope.pin(fact_id)
+    session.emit(fact, lambda: print(f"Pinned: {on_one_line(fact.text)}"))
+
+
+@group.command()
+@with_brain
+def unpin(session: Session, fact_id: FactId) -> None:
+    """Undo `pin`."""
+    with session.scope() as scope:
+        fact = scope.unpin(fact_id)
+    session.emit(fact, lambda: print(f"No longer pinned: {on_one_line(fact.text)}"))
+
+
+@group.command()
+@with_brain
+def history(session: Session, fact_id: FactId) -> None:
+    """Say what happened to a fact and to those that it replaced or that replaced it."""
+    with session.scope() as scope:
+        events = scope.history(fact_id)
+    session.emit(events, lambda: show_events(events))
+
+
+@with_brain
+def explain(session: Session, question: Annotated[str, typer.Argument(help="A question, a statement or a fact's id.")]) -> None:
+    """Say which facts, episodes and adapter stand behind what is believed."""
+    with session.scope() as scope:
+        explanation = scope.explain(question)
+
+    def lines() -> None:
+        for belief in explanation.beliefs:
+            show_belief(belief)
+        for hit in explanation.episodes:
+            print(f"said {hit.at:%Y-%m-%d}  {hit.role}: {on_one_line(hit.text)}  ({hit.episode_id})")
+        if not (explanation.beliefs or explanation.episodes):
+            print("Nothing is remembered about that.")
+        print(f"live: {explanation.adapter or 'the base model'}")
+
+    session.emit(explanation, lines)
+
+
+def show_belief(belief: "Belief") -> None:
+    fact = belief.fact
+    print(f"{known(fact)}  {fact.kind}  {on_one_line(fact.text)}  ({fact.id})")
+    for said in belief.said:
+        print(f"    said {said.at:%Y-%m-%d}: {on_one_line(said.text)}  ({said.episode_id}:{said.turn})")
+    if belief.adapter is not None:
+        print(f"    in the weights of {belief.adapter.name}")
+    show_events(belief.events, indent="    ")
+
+
+def show_events(events: "tuple[FactEvent, ...]", indent: str = "") -> None:
+    for event in events:
+        note = f": {on_one_line(event.note)}" if event.note else ""
+        print(f"{indent}{event.at:%Y-%m-%d %H:%M}  {event.change.replace('_', ' ')}{note}  {on_one_line(event.text)}")
 
 
 def known(fact: "Fact") -> str:

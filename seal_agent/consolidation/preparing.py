@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seal_agent.consolidation.admitting import admitted
 from seal_agent.consolidation.asking import Asked, Topics
 from seal_agent.consolidation.durability import Durability
 from seal_agent.consolidation.facts import Draft, draw_facts
@@ -45,7 +46,9 @@ def draw(run: Run, selection: Selection) -> list[Draft]:
     embedder = run.backends.embedder
     settings = run.backends.settings
     episodes = in_own_words(for_training(selection.episodes, settings.privacy), settings.facts.hearsay)
-    return draw_facts(episodes, own, Durability(embedder, run.cache), embedder, run.backends.settings.facts)
+    drafts = draw_facts(episodes, own, Durability(embedder, run.cache), embedder, settings.facts)
+    with run.backends.ledger.read() as conn:
+        return admitted(conn, run.scope, drafts)
 
 
 def prepare(run: Run, told: list[tuple[Fact, Vectors]]) -> Lesson:

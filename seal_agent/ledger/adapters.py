@@ -17,6 +17,7 @@ from seal_agent.ledger.schema import adapter_facts, adapters, cycles, facts, liv
 from seal_agent.types import Adapter, AdapterState, ScopeId
 
 __all__ = [
+    "adapters_taught",
     "get_adapter",
     "learned_facts",
     "learning_of",
@@ -30,6 +31,7 @@ __all__ = [
     "register_adapter",
     "set_adapter_state",
     "set_live",
+    "withdraw_adapters",
 ]
 
 
@@ -91,6 +93,21 @@ def set_adapter_state(conn: Connection, name: str, state: AdapterState) -> None:
     if adapter.state == "quarantined" and state != "quarantined":
         raise UsageError(f"Adapter {name!r} is quarantined for good; train another.")
     conn.execute(update(adapters).where(adapters.c.name == name).values(state=state))
+
+
+def withdraw_adapters(conn: Connection, names: Sequence[str]) -> None:
+    """Quarantine adapters, the live ones too: whoever calls moves the pointers in the same transaction."""
+    for batch in batches(names):
+        conn.execute(update(adapters).where(adapters.c.name.in_(batch)).values(state="quarantined"))
+
+
+def adapters_taught(conn: Connection, fact_ids: Sequence[str]) -> list[Adapter]:
+    """Return every adapter, of whatever scope and state, that was trained on one of these facts."""
+    names: dict[str, None] = {}
+    for batch in batches(fact_ids):
+        query = select(adapter_facts.c.adapter).where(adapter_facts.c.fact_id.in_(batch)).order_by(adapter_facts.c.adapter)
+        names.update(dict.fromkeys(conn.execute(query).scalars()))
+    return [get_adapter(conn, name) for name in names]
 
 
 def list_adapters(conn: Connection, scope: ScopeId | None) -> list[Adapter]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from seal_agent.errors import CycleRunningError, UnknownRecordError, UsageError
 from seal_agent.ledger.encoding import check_text, decode_optional_time, decode_time, encode_time, scope_columns, scope_of
-from seal_agent.ledger.schema import cycle_steps, cycles, facts
+from seal_agent.ledger.schema import adapters, cycle_steps, cycles, facts
 from seal_agent.types import CycleState, ScopeId
 
 
@@ -127,8 +127,14 @@ def _rows(conn: Connection, query: Select[Any]) -> list[CycleRow]:  # Any: SQLAl
 
 
 def last_report(conn: Connection, scope: ScopeId) -> str | None:
-    """Return the report of this exact scope's last cycle that ended with a verdict, promoted or rejected."""
-    judged = select(cycles.c.report).where(cycles.c.scope_key == scope.key, cycles.c.state.in_(("promoted", "rejected")))
+    """Return the report of this exact scope's last cycle that ended with a verdict, promoted or rejected.
+
+    A cycle whose adapter was quarantined since does not count: what it tried has to be tried again.
+    """
+    banned = select(adapters.c.cycle_id).where(adapters.c.scope_key == scope.key, adapters.c.state == "quarantined")
+    judged = select(cycles.c.report).where(
+        cycles.c.scope_key == scope.key, cycles.c.state.in_(("promoted", "rejected")), cycles.c.id.not_in(banned)
+    )
     return conn.execute(judged.order_by(cycles.c.seq.desc()).limit(1)).scalar_one_or_none()
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sqlalchemy import Row, Table
 
 from seal_agent.errors import EmbeddingError, IntegrityError, InvalidTurnError, UsageError
-from seal_agent.types import Episode, Fact, MetadataValue, ScopeId
+from seal_agent.types import Episode, MetadataValue, ScopeId
 
 T = TypeVar("T")
 Vectors = npt.NDArray[np.float32]
@@ -109,19 +109,13 @@ def decode_metadata(text: str | None) -> dict[str, MetadataValue]:
 def hash_episode(episode: Episode) -> str:
     """Hash what was said, not when: a caller that retries with the same id may stamp a later time."""
     turns = [[turn.role, turn.name, turn.content] for turn in episode.turns]
-    content: list[object] = [episode.id, _scope_parts(episode.scope), episode.session, episode.source, episode.outcome, turns]
+    content: list[object] = [episode.id, scope_parts(episode.scope), episode.session, episode.source, episode.outcome, turns]
     if episode.metadata:  # absent without, so that episodes recorded before there was any keep their hash
         content.append(dict(sorted(episode.metadata.items())))
     return hash_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
 
 
-def hash_fact(fact: Fact) -> str:
-    """Hash what the fact says and of whom, not its id: the same statement drawn again has the same hash."""
-    content = [_scope_parts(fact.scope), fact.kind, fact.text]
-    return hash_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
-
-
-def _scope_parts(scope: ScopeId) -> list[str | None]:
+def scope_parts(scope: ScopeId) -> list[str | None]:
     return [scope.tenant, scope.agent, scope.user]
 
 

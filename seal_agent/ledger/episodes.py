@@ -27,6 +27,7 @@ from seal_agent.ledger.encoding import (
 )
 from seal_agent.ledger.entries import add_entries, embedding_columns
 from seal_agent.ledger.schema import entries, episodes, facts
+from seal_agent.ledger.tombstones import admit, was_cut
 from seal_agent.types import Episode, ScopeId, Turn
 
 
@@ -39,7 +40,8 @@ def add_episodes(conn: Connection, given: Sequence[tuple[Episode, Vectors | None
     """Record episodes with one entry per turn; return for each whether it is new, False when it is there already.
 
     Vectors have one row per turn; without, the entries wait in `missing_vectors`. The time is not part of what makes two episodes the
-    same. Raise `InvalidTurnError` when an id is taken by another content or a text can't be stored; then undo the whole transaction.
+    same. Turns that were forgotten in their scope are withheld. Raise `InvalidTurnError` when an id is taken by another content or a text
+    can't be stored, `ForgottenError` when nothing of an episode remains or it was forgotten as a whole; then undo the whole transaction.
     """
     for episode, _ in given:
         check_episode_text(episode)
@@ -48,6 +50,10 @@ def add_episodes(conn: Connection, given: Sequence[tuple[Episode, Vectors | None
     turns: list[Columns] = []
     added: list[bool] = []
     for episode, vectors in given:
+        if known.get(episode.id) == hash_episode(episode) or (episode.id in known and was_cut(conn, episode)):
+            added.append(False)
+            continue
+        whole, episode = episode, admit(conn, episode)
         digest = hash_episode(episode)
         added.append(episode.id not in known)
         if known.setdefault(episode.id, digest) != digest:
@@ -56,7 +62,10 @@ def add_episodes(conn: Connection, given: Sequence[tuple[Episode, Vectors | None
             raise EmbeddingError(f"Episode {episode.id!r} has {len(episode.turns)} turns but {len(vectors)} vectors; embed each turn once.")
         if added[-1]:
             new.append(_episode_row(episode, digest))
-            turns.extend(_turn_entry(episode, position, vectors, embedder_id) for position in range(len(episode.turns)))
+            for position, turn in enumerate(episode.turns):
+                # The vector of a withheld turn would hold what its text no longer does.
+                vector = vectors[position] if vectors is not None and turn == whole.turns[position] else None
+                turns.append(turn_entry(episode, position, embedding_columns(vector, embedder_id)))
     if new:
         conn.execute(insert(episodes), new)
         add_entries(conn, turns)
@@ -84,7 +93,8 @@ def _episode_row(episode: Episode, digest: str) -> Columns:
     }
 
 
-def _turn_entry(episode: Episode, position: int, vectors: Vectors | None, embedder_id: str | None) -> Columns:
+def turn_entry(episode: Episode, position: int, embedding: Columns) -> Columns:
+    """The searchable row of one turn."""
     turn = episode.turns[position]
     return {
         "id": f"{episode.id}:{position}",
@@ -97,7 +107,7 @@ def _turn_entry(episode: Episode, position: int, vectors: Vectors | None, embedd
         "at": encode_time(episode.at),
         "text": turn.content,
         "sha256": hash_text(turn.content),
-        **embedding_columns(None if vectors is None else vectors[position], embedder_id),
+        **embedding,
     }
 
 

@@ -1,7 +1,7 @@
 """Facts: what is held to be true, since when, resting on which turns, and how far the weights know it.
 
-A fact has one entry, its searchable text, as long as it is told: superseded and forgotten facts have none. Deliberately draws no facts
-and compares no meanings; that is `consolidation/`.
+A fact has one entry, its searchable text, as long as it is told: superseded, rejected and expired facts have none, and stay as history.
+What became of one in between is in `fact_history.py`. Deliberately draws no facts and compares no meanings; that is `consolidation/`.
 """
 
 from collections.abc import Collection, Sequence
@@ -28,6 +28,7 @@ from seal_agent.ledger.encoding import (
 )
 from seal_agent.ledger.entries import add_entries, embedding_columns
 from seal_agent.ledger.schema import entries, fact_sources, facts
+from seal_agent.ledger.tombstones import refuse_forgotten
 from seal_agent.types import Fact, FactState, ScopeId, Source
 
 TOLD: frozenset[FactState] = frozenset({"active", "queued", "learned", "not_learned"})
@@ -38,7 +39,7 @@ def add_fact(conn: Connection, fact: Fact, vector: npt.ArrayLike | None, embedde
     """Record a fact with its entry; return False when its id is there already, whatever became of it.
 
     Raise `UsageError` when the id belongs to another scope or the fact is not whole, `UnknownRecordError` when a source is not a turn
-    of the same scope.
+    of the same scope, `ForgottenError` when the same statement was forgotten there.
     """
     _check(fact)
     owner = conn.execute(select(facts.c.scope_key).where(facts.c.id == fact.id)).scalar_one_or_none()
@@ -46,7 +47,8 @@ def add_fact(conn: Connection, fact: Fact, vector: npt.ArrayLike | None, embedde
         return False
     if owner is not None:
         raise UsageError(f"Fact id {fact.id!r} is taken; ids are unique over all scopes.")
-    conn.execute(insert(facts), {**_columns(fact), "recorded_at": encode_time(datetime.now(UTC))})
+    refuse_forgotten(conn, fact)
+    conn.execute(insert(facts), {**_columns(fact), "recorded_at": encode_time(fact.recorded_at or datetime.now(UTC))})
     for position, source in enumerate(dict.fromkeys(fact.sources)):
         _check_source(conn, fact, source)
         row = {"fact_id": fact.id, "episode_id": source.episode_id, "turn": source.turn, "position": position}
@@ -60,7 +62,7 @@ def _check(fact: Fact) -> None:
     check_text("A fact's id", fact.id)
     check_text(f"Fact {fact.id!r}", fact.text)
     check_text(f"The quote of fact {fact.id!r}", fact.quote)
-    if not fact.id or (fact.state != "forgotten" and not fact.text.strip()):
+    if not fact.id or not fact.text.strip():
         raise UsageError(f"Fact {fact.id!r} needs an id and a text.")
     if (fact.state == "learned") and fact.learned_by is None:
         raise UsageError(f"Fact {fact.id!r} is learned by no adapter; name it in learned_by.")
@@ -91,6 +93,7 @@ def _columns(fact: Fact) -> Columns:
         "superseded_by": fact.superseded_by,
         "learned_by": fact.learned_by,
         "probability": fact.probability,
+        "pinned": fact.pinned,
     }
 
 
@@ -99,7 +102,7 @@ def _add_entry(conn: Connection, fact: Fact, embedding: Columns) -> None:
     add_entries(conn, [{**row, "text": fact.text, "sha256": hash_text(fact.text), **embedding}])
 
 
-def _remove_entry(conn: Connection, fact_id: str) -> None:
+def remove_entry(conn: Connection, fact_id: str) -> None:
     conn.execute(delete(entries).where(entries.c.fact_id == fact_id))
 
 
@@ -109,6 +112,11 @@ def get_fact(conn: Connection, id: str) -> Fact:
     if row is None:
         raise UnknownRecordError(f"No fact {id!r} in the ledger.")
     return _build(conn, [row])[0]
+
+
+def known_ids(conn: Connection, ids: Collection[str]) -> set[str]:
+    """Return those of the ids that the ledger holds."""
+    return {id for batch in batches(list(ids)) for id in conn.execute(select(facts.c.id).where(facts.c.id.in_(batch))).scalars()}
 
 
 def list_facts(conn: Connection, scope: ScopeId, *, states: Collection[FactState] | None = None, inherit: bool = False) -> list[Fact]:
@@ -140,6 +148,8 @@ def _build(conn: Connection, rows: Sequence[Row[Any]]) -> list[Fact]:  # Any: ev
             superseded_by=row.superseded_by,
             learned_by=row.learned_by,
             probability=row.probability,
+            pinned=row.pinned,
+            recorded_at=decode_time(row.recorded_at),
         )
         for row in rows
     ]
@@ -159,29 +169,24 @@ def set_fact_state(
 ) -> None:
     """Set how far the fact is known; `learned_by` and `probability` replace what was there.
 
-    "forgotten" erases text, quote and sources for good. A superseded fact that is told again gets an entry without a vector. Raise
-    `UnknownRecordError`, or `UsageError` for a learned fact without adapter, an unlearned one with, and for reviving a forgotten fact.
+    A superseded, rejected or expired fact that is told again holds without end and gets an entry without a vector. Raise
+    `UnknownRecordError`, or `UsageError` for a learned fact without adapter and for an unlearned one with.
     """
     fact = get_fact(conn, fact_id)
     _check_probability(fact_id, probability)
     if (state == "learned") != (learned_by is not None):
         raise UsageError(f"Fact {fact_id!r}: state {state!r} with learned_by={learned_by!r}; name an adapter for learned facts only.")
-    if fact.state == "forgotten" and state != "forgotten":
-        raise UsageError(f"Fact {fact_id!r} is forgotten: its text is gone; record it anew instead.")
     values: Columns = {"state": state, "learned_by": learned_by, "probability": probability}
-    if state in TOLD:
-        values |= {"superseded_by": None, "valid_to": None} if fact.state not in TOLD else {}
-    elif state == "forgotten":
-        values |= {"text": "", "quote": ""}
-        conn.execute(delete(fact_sources).where(fact_sources.c.fact_id == fact_id))
-    _update(conn, fact_id, values)
+    if state in TOLD and fact.state not in TOLD:
+        values |= {"superseded_by": None, "valid_to": None}
+    update_fact(conn, fact_id, values)
     if state not in TOLD:
-        _remove_entry(conn, fact_id)
+        remove_entry(conn, fact_id)
     elif fact.state not in TOLD:
         _add_entry(conn, fact, embedding_columns(None, None))
 
 
-def _update(conn: Connection, fact_id: str, values: Columns) -> None:
+def update_fact(conn: Connection, fact_id: str, values: Columns) -> None:
     conn.execute(update(facts).where(facts.c.id == fact_id).values(**values))
 
 
@@ -197,5 +202,5 @@ def supersede(conn: Connection, old_id: str, new_id: str, at: datetime) -> None:
         return
     if old_id == new_id or old.state not in TOLD or new.state not in TOLD:
         raise UsageError(f"Fact {old_id!r} ({old.state}) can't be superseded by {new_id!r} ({new.state}): both must be told, and differ.")
-    _update(conn, old_id, {"state": "superseded", "valid_to": encode_time(at), "superseded_by": new_id})
-    _remove_entry(conn, old_id)
+    update_fact(conn, old_id, {"state": "superseded", "valid_to": encode_time(at), "superseded_by": new_id})
+    remove_entry(conn, old_id)

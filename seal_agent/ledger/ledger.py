@@ -157,21 +157,40 @@ class Ledger:
         finally:
             self._lock.release()
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self) -> bool:
         connection = self._writer.raw_connection()
         try:
-            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            busy, *_ = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:
             # Nothing is lost: the log stays beside the database and is read at the next open.
             logger.warning("could not fold the write-ahead log of %s: %s", self.folder, error)
+            return False
         finally:
             connection.close()
+        return not busy
 
-    def scrub(self) -> None:
-        """Make deleted text unreadable on disk: merge the lexical index, which keeps removed words, and empty the write-ahead log."""
+    def scrub(self) -> bool:
+        """Make deleted text unreadable on disk: merge every lexical index, which keeps removed words, and empty the write-ahead log.
+
+        Return False when another reader or program held the log longer than SQLite waits (30 s): then it still holds what was deleted.
+        """
         with self.write() as conn:
-            conn.exec_driver_sql("INSERT INTO entries_fts(entries_fts) VALUES ('optimize')")
-        self._checkpoint()
+            indexes = (
+                conn.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%USING fts5%'").scalars().all()
+            )
+            for name in indexes:
+                conn.exec_driver_sql(f"INSERT INTO {name}({name}) VALUES ('optimize')")
+        return self._checkpoint()
+
+    def vacuum(self) -> bool:
+        """Write the database anew without its empty pages, for bytes that `scrub` left behind; return as `scrub` does."""
+        with self._block(), self._write_turn, _named_errors(self.folder):
+            connection = self._writer.raw_connection()
+            try:
+                connection.cursor().execute("VACUUM")
+            finally:
+                connection.close()
+        return self._checkpoint()
 
     def __enter__(self) -> Self:
         return self

@@ -74,6 +74,17 @@ facts = Table(
     Column("learned_by", Text),
     Column("probability", Float),
     Column("recorded_at", Text, nullable=False),
+    Column("pinned", Boolean, nullable=False),
+)
+
+fact_events = Table(
+    "fact_events",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("fact_id", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("change", Text, nullable=False),
+    Column("note", Text, nullable=False),
 )
 
 fact_sources = Table(
@@ -182,9 +193,27 @@ staged_vectors = Table(
 tombstones = Table(
     "tombstones",
     metadata,
-    Column("sha256", Text, primary_key=True),
-    Column("at", Text, nullable=False),
+    Column("digest", Text, primary_key=True),
     Column("kind", Text, nullable=False),
+    Column("at", Text, nullable=False),
+)
+
+tombstone_key = Table(
+    "tombstone_key",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", LargeBinary, nullable=False),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("done_at", Text),
+    Column("adapters", Text, nullable=False),
+    Column("counts", Text, nullable=False),
 )
 
 api_keys = Table(

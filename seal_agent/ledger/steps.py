@@ -221,5 +221,52 @@ INDEX_GENERATIONS = (
         embedder TEXT NOT NULL, vector BLOB NOT NULL CHECK (length(vector) > 0 AND length(vector) % 4 = 0))""",
 )
 
-MIGRATIONS: tuple[Sequence[str], ...] = (V1, API_KEYS, FINDING, NIGHTS, ITEMS, INDEX_GENERATIONS)
+FORGETTING = (
+    # Facts can be rejected, expire and be pinned; one that was forgotten leaves no row. SQLite changes a CHECK by making the table anew.
+    """CREATE TABLE facts_anew (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE CHECK (id <> ''),
+        tenant TEXT NOT NULL, agent TEXT, "user" TEXT, scope_key TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('preference', 'procedure', 'correction', 'profile', 'knowledge', 'event')),
+        text TEXT NOT NULL CHECK (instr(text, char(0)) = 0), quote TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('active', 'queued', 'learned', 'not_learned', 'superseded', 'rejected', 'expired')),
+        valid_from TEXT NOT NULL CHECK (length(valid_from) = 32), valid_to TEXT CHECK (length(valid_to) = 32),
+        superseded_by TEXT REFERENCES facts (id) DEFERRABLE INITIALLY DEFERRED CHECK (superseded_by <> id),
+        learned_by TEXT REFERENCES adapters (name) DEFERRABLE INITIALLY DEFERRED,
+        probability REAL CHECK (probability BETWEEN 0 AND 1),
+        recorded_at TEXT NOT NULL CHECK (length(recorded_at) = 32),
+        pinned INTEGER NOT NULL DEFAULT 0 CHECK (pinned IN (0, 1)),
+        CHECK (state <> 'learned' OR learned_by IS NOT NULL))""",
+    "DELETE FROM adapter_facts WHERE fact_id IN (SELECT id FROM facts WHERE state = 'forgotten')",
+    """INSERT INTO facts_anew (seq, id, tenant, agent, "user", scope_key, kind, text, quote, state, valid_from, valid_to, superseded_by,
+            learned_by, probability, recorded_at)
+        SELECT seq, id, tenant, agent, "user", scope_key, kind, text, quote, state, valid_from, valid_to,
+            (SELECT n.id FROM facts AS n WHERE n.id = f.superseded_by AND n.state <> 'forgotten'), learned_by, probability, recorded_at
+        FROM facts AS f WHERE state <> 'forgotten'""",
+    "DROP TABLE facts",
+    "ALTER TABLE facts_anew RENAME TO facts",
+    "CREATE INDEX facts_by_scope ON facts (scope_key, state, seq)",
+    "CREATE INDEX facts_by_end ON facts (valid_to) WHERE valid_to IS NOT NULL",
+    """CREATE TABLE fact_events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        fact_id TEXT NOT NULL REFERENCES facts (id) ON DELETE CASCADE,
+        at TEXT NOT NULL CHECK (length(at) = 32),
+        change TEXT NOT NULL CHECK (change IN ('corrected', 'superseded', 'rejected', 'expired', 'pinned', 'unpinned', 'told_again')),
+        note TEXT NOT NULL)""",
+    "CREATE INDEX fact_events_by_fact ON fact_events (fact_id, seq)",
+    # Keyed hashes instead of plain ones: nobody can try out guesses at what was forgotten without the key.
+    "DROP TABLE tombstones",
+    """CREATE TABLE tombstones (
+        digest TEXT NOT NULL PRIMARY KEY CHECK (length(digest) = 64),
+        kind TEXT NOT NULL CHECK (kind IN ('episode', 'text')),
+        at TEXT NOT NULL CHECK (length(at) = 32))""",
+    "CREATE TABLE tombstone_key (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE CHECK (length(key) = 32))",
+    # An erasure is noted together with the removal of its rows, so that a process that dies before the files are gone can finish it.
+    """CREATE TABLE erasures (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE, at TEXT NOT NULL CHECK (length(at) = 32), done_at TEXT CHECK (length(done_at) = 32),
+        adapters TEXT NOT NULL, counts TEXT NOT NULL)""",
+)
+
+MIGRATIONS: tuple[Sequence[str], ...] = (V1, API_KEYS, FINDING, NIGHTS, ITEMS, INDEX_GENERATIONS, FORGETTING)
 """Step n brings a database from `user_version` n to n + 1."""

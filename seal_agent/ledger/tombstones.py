@@ -1,46 +1,169 @@
-"""Forgetting in the ledger: the text goes, a hash stays, so that what was forgotten is not learnt again from a copy.
+"""Tombstones: what was forgotten is known again when it comes back, without being kept.
 
-Only rows are removed here. `Ledger.scrub` afterwards makes them unreadable on disk; index, weights, exports and the copies that
-migrations keep (`migrations.BACKUP_PATTERN`) are for the caller to remove.
+A tombstone is a keyed hash (HMAC-SHA256) of a value and its scope: neither the text nor a plain hash of it, which could be found by trying
+out guesses. The key goes where the ledger goes and nowhere else: a brain that imports another's tombstones takes over its key. Values are
+compared in a normal form, so that case, spacing and punctuation bring nothing back. Deliberately removes nothing: that is
+`purge.py`.
 """
 
+import hashlib
+import hmac
+import json
+import secrets
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
+from typing import Literal
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
-from seal_agent.ledger.encoding import encode_time, hash_episode, hash_fact
-from seal_agent.ledger.episodes import get_episode
-from seal_agent.ledger.facts import get_fact, set_fact_state
-from seal_agent.ledger.schema import episodes, fact_sources, tombstones
-from seal_agent.types import Fact
+from seal_agent.errors import ForgottenError
+from seal_agent.ledger.encoding import batches, encode_time, scope_parts
+from seal_agent.ledger.schema import tombstone_key, tombstones
+from seal_agent.types import Episode, Fact, ScopeId
 
+FORGOTTEN_TURN = "[forgotten]"
+"""Stands where a forgotten turn stood, so that the conversation around it keeps its order."""
+KEY_BYTES = 32
+FEWEST_WORDS = 3
+"""A turn or sentence of fewer words and without a figure ("yes please") says nothing of its own: it may be said again."""
 
-def forget_fact(conn: Connection, fact_id: str, at: datetime) -> None:
-    """Erase a fact's text, quote, sources and entry, and remember its hash. Idempotent; raise `UnknownRecordError`."""
-    fact = get_fact(conn, fact_id)
-    if fact.state == "forgotten":
-        return
-    _bury(conn, hash_fact(fact), at, "fact")
-    set_fact_state(conn, fact_id, "forgotten")
+Kind = Literal["episode", "text"]
 
 
-def forget_episode(conn: Connection, episode_id: str, at: datetime) -> list[str]:
-    """Delete an episode with its entries and forget every fact that rests on it, also in part; return those facts' ids."""
-    episode = get_episode(conn, episode_id)
-    resting = select(fact_sources.c.fact_id).where(fact_sources.c.episode_id == episode_id).distinct().order_by(fact_sources.c.fact_id)
-    fact_ids = list(conn.execute(resting).scalars())
-    for fact_id in fact_ids:
-        forget_fact(conn, fact_id, at)
-    _bury(conn, hash_episode(episode), at, "episode")
-    conn.execute(delete(episodes).where(episodes.c.id == episode_id))
-    return fact_ids
+def value_of(text: str) -> str:
+    """Return what two texts share that say the same in the same words: letters, marks and figures, case and width aside."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    kept = "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in folded)
+    return " ".join(kept.split()) or folded.strip()
+
+
+def is_telling(text: str) -> bool:
+    """Whether a text says enough of its own to be refused wherever it turns up again."""
+    value = value_of(text)
+    return len(value.split()) >= FEWEST_WORDS or any(c.isdigit() for c in value)
+
+
+def bury(conn: Connection, scope: ScopeId, texts: Iterable[str], at: datetime) -> None:
+    """Remember that these texts were forgotten in this scope. Idempotent."""
+    _insert(conn, "text", [_digest(_make_key(conn), "text", scope, value_of(text)) for text in texts], at)
+
+
+def bury_episode(conn: Connection, episode: Episode, at: datetime) -> None:
+    """Remember an episode by its id and, whatever its id, by its content."""
+    key = _make_key(conn)
+    _insert(conn, "episode", [_digest(key, "episode", episode.scope, value) for value in _episode_values(episode)], at)
+
+
+def bury_original(conn: Connection, episode: Episode, at: datetime) -> None:
+    """Remember what an episode was before turns of it were cut, so that a retry or re-import of the original changes nothing."""
+    _insert(conn, "episode", [_digest(_make_key(conn), "episode", episode.scope, _original(episode))], at)
+
+
+def was_cut(conn: Connection, episode: Episode) -> bool:
+    """Tell whether this is the original of an episode that was cut since."""
+    return any(_known(conn, [_digest(key, "episode", episode.scope, _original(episode))]) for key in _keys(conn))
+
+
+def is_buried(conn: Connection, scope: ScopeId, text: str) -> bool:
+    """Tell whether the same text was forgotten in exactly this scope."""
+    return bool(_known(conn, [_digest(key, "text", scope, value_of(text)) for key in _keys(conn)]))
+
+
+def lift(conn: Connection, scope: ScopeId, text: str) -> bool:
+    """Let a forgotten text be recorded again; return whether there was a tombstone."""
+    digests = [_digest(key, "text", scope, value_of(text)) for key in _keys(conn)]
+    return conn.execute(delete(tombstones).where(tombstones.c.digest.in_(digests))).rowcount > 0
+
+
+def count_tombstones(conn: Connection) -> int:
+    return int(conn.execute(select(func.count()).select_from(tombstones)).scalar_one())
 
 
 def is_forgotten(conn: Connection, fact: Fact) -> bool:
-    """Tell whether the same statement of the same scope was forgotten once, under whatever id."""
-    return conn.execute(select(tombstones.c.at).where(tombstones.c.sha256 == hash_fact(fact))).first() is not None
+    """Tell whether a fact's statement or quote was forgotten in its scope, under whatever id."""
+    return is_buried(conn, fact.scope, fact.quote) or is_buried(conn, fact.scope, fact.text)
 
 
-def _bury(conn: Connection, sha256: str, at: datetime, kind: str) -> None:
-    if conn.execute(select(tombstones.c.at).where(tombstones.c.sha256 == sha256)).first() is None:
-        conn.execute(insert(tombstones), {"sha256": sha256, "at": encode_time(at), "kind": kind})
+def refuse_forgotten(conn: Connection, fact: Fact) -> None:
+    """Raise `ForgottenError` for a fact that was forgotten in its scope."""
+    if is_forgotten(conn, fact):
+        raise ForgottenError(
+            f"This statement was forgotten in {fact.scope.key!r} and is not recorded again; allow it with scope.allow_again(text)."
+        )
+
+
+def admit(conn: Connection, episode: Episode) -> Episode:
+    """Return the episode with its forgotten turns withheld; raise `ForgottenError` when nothing of what was said remains."""
+    keys = _keys(conn)
+    if not keys:  # nothing was ever forgotten
+        return episode
+    if _known(conn, [_digest(key, "episode", episode.scope, value) for key in keys for value in _episode_values(episode)]):
+        raise ForgottenError(f"Episode {episode.id!r} was forgotten in {episode.scope.key!r} and is not recorded again.")
+    buried = {place for place, turn in enumerate(episode.turns) if is_buried(conn, episode.scope, turn.content)}
+    if not buried:
+        return episode
+    turns = [replace(turn, content=FORGOTTEN_TURN) if place in buried else turn for place, turn in enumerate(episode.turns)]
+    if all(turn.content == FORGOTTEN_TURN for turn in turns):
+        raise ForgottenError(
+            f"What was said in episode {episode.id!r} was forgotten in {episode.scope.key!r} and is not recorded again;"
+            " allow it with scope.allow_again(text)."
+        )
+    return replace(episode, turns=tuple(turns))
+
+
+def _original(episode: Episode) -> str:
+    return "\n".join(("original", *_episode_values(episode)))
+
+
+def _episode_values(episode: Episode) -> tuple[str, str]:
+    content = [[turn.role, turn.name, value_of(turn.content)] for turn in episode.turns]
+    return f"id:{episode.id}", json.dumps(content, ensure_ascii=False)
+
+
+def _digest(key: bytes, kind: Kind, scope: ScopeId, value: str) -> str:
+    message = json.dumps([kind, scope_parts(scope), value], ensure_ascii=False)
+    return hmac.new(key, message.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def take_over(theirs: Connection, ours: Connection) -> int:
+    """Take over the tombstones of another ledger, with the keys that they were made with; return how many are new here."""
+    keys = _keys(ours)
+    for key in _keys(theirs):
+        if key not in keys:
+            ours.execute(insert(tombstone_key), {"key": key})
+    known = set(ours.execute(select(tombstones.c.digest)).scalars())
+    new = [dict(row._mapping) for row in theirs.execute(select(tombstones)) if row.digest not in known]
+    if new:
+        ours.execute(insert(tombstones), new)
+    return len(new)
+
+
+def _keys(conn: Connection) -> list[bytes]:
+    """This brain's own key first, then those of brains whose tombstones were imported."""
+    return list(conn.execute(select(tombstone_key.c.key).order_by(tombstone_key.c.id)).scalars())
+
+
+def _make_key(conn: Connection) -> bytes:
+    keys = _keys(conn)
+    if keys:
+        return keys[0]
+    key = secrets.token_bytes(KEY_BYTES)
+    conn.execute(insert(tombstone_key), {"key": key})
+    return key
+
+
+def _known(conn: Connection, digests: list[str]) -> set[str]:
+    found: set[str] = set()
+    for batch in batches(digests):
+        found |= set(conn.execute(select(tombstones.c.digest).where(tombstones.c.digest.in_(batch))).scalars())
+    return found
+
+
+def _insert(conn: Connection, kind: Kind, digests: list[str], at: datetime) -> None:
+    new = list(dict.fromkeys(digests))
+    known = _known(conn, new)
+    rows = [{"digest": digest, "kind": kind, "at": encode_time(at)} for digest in new if digest not in known]
+    if rows:
+        conn.execute(insert(tombstones), rows)

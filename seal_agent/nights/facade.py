@@ -15,6 +15,7 @@ from datetime import date
 
 from pydantic import TypeAdapter
 
+from seal_agent.beliefs import expire_due
 from seal_agent.errors import UnknownRecordError
 from seal_agent.learning import learn
 from seal_agent.ledger import cycles, episodes
@@ -219,6 +220,7 @@ class Nights:
     def _cycle(self, lease: Lease, should_stop: Callable[[], bool], progress: ProgressCallback | None) -> CycleReport | None:
         from seal_agent.consolidation.selection import has_work  # here, because the night's rooms are not needed by day
 
+        expire_due(self._parts)
         with self._parts.ledger.read() as conn:
             if not has_work(conn, lease.scope):
                 return None  # no model is loaded for nothing

@@ -30,7 +30,8 @@ EMPTY = Context(text="", tokens=0, cited=())
 
 
 def profile_facts(facts: Sequence[Fact]) -> list[Fact]:
-    """Return the facts of the always-on block: standing preferences, procedures, profile, and what corrected one of these; newest first.
+    """Return the facts of the always-on block: what is pinned, then standing preferences, procedures, profile, and what corrected one of
+    these; newest first.
 
     Give the superseded facts too: without them it can't be seen what a correction corrects, and the correction is left out.
     """
@@ -42,8 +43,8 @@ def profile_facts(facts: Sequence[Fact]) -> list[Fact]:
             if following is fact or following.kind == "correction":
                 belongs.add(following.id)
             following = by_id.get(following.superseded_by or "")
-    kept = [fact for fact in facts if fact.id in belongs and fact.state in STANDING]
-    return sorted(kept, key=lambda fact: (-fact.valid_from.timestamp(), fact.id))
+    kept = [fact for fact in facts if (fact.id in belongs or fact.pinned) and fact.state in STANDING]
+    return sorted(kept, key=lambda fact: (not fact.pinned, -fact.valid_from.timestamp(), fact.id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ import pytest
 from seal_agent.archive.container import MANIFEST
 from seal_agent.errors import ArchiveError, NewerSchemaError, StoreError
 from seal_agent.ledger.steps import MIGRATIONS
-from seal_agent.ledger.tombstones import forget_episode
 from seal_agent.memory import Memory
 from tests.brains import BrokenEmbedder, learn, open_brain
 
@@ -86,8 +85,7 @@ def test_what_is_there_stays_and_what_is_new_is_added(tmp_path: Path, saved: dic
 def test_what_was_forgotten_here_does_not_come_back(tmp_path: Path, saved: dict[str, Path]) -> None:
     with open_brain(tmp_path / "to") as memory:
         memory.import_archive(saved["export"])
-        with memory._parts.ledger.write() as connection:
-            forget_episode(connection, "e1", memory._parts.clock())
+        memory.scope(user="ana").forget("e1")
         report = memory.import_archive(saved["export"])
         assert (report.added["episodes"], report.left_out["forgotten"]) == (0, 1)
         assert memory.scope(user="ana").search("vegetarian") == [] or "I'm vegetarian." not in {
@@ -99,12 +97,11 @@ def test_what_was_forgotten_there_does_not_come_here_later(tmp_path: Path) -> No
     with open_brain(tmp_path / "from") as memory:
         fill(memory)
         before = memory.export(tmp_path / "before.tar").path
-        with memory._parts.ledger.write() as connection:
-            forget_episode(connection, "e1", memory._parts.clock())
+        memory.scope(user="ana").forget("e1")
         after = memory.export(tmp_path / "after.tar").path
     assert b"I'm vegetarian." not in after.read_bytes()
     with open_brain(tmp_path / "to") as memory:
-        assert memory.import_archive(after).added["tombstones"] == 1
+        assert memory.import_archive(after).added["tombstones"] >= 1
         assert memory.import_archive(before).left_out["forgotten"] == 1
         assert memory.stats().episodes == 1
 
@@ -224,7 +221,7 @@ BAD = [
         True,
         "columns that the ledger does not know",
     ),
-    ("a row that the ledger refuses", put("tables/tombstones.jsonl", b'{"sha256": "short", "at": "x", "kind": "y"}\n'), True, "refused"),
+    ("a row that the ledger refuses", put("tables/tombstones.jsonl", b'{"digest": "short", "at": "x", "kind": "y"}\n'), True, "refused"),
     ("no manifest", take(MANIFEST), False, "does not begin with MANIFEST"),
     ("another format", edit(MANIFEST, b"seal-agent archive", b"another's archive!"), False, "says it is"),
     ("two ledgers", put("seal.db", b"x"), True, "no ledger, or two"),

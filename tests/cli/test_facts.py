@@ -1,4 +1,4 @@
-"""`facts` lists what is held to be true, and how far the weights know it."""
+"""`facts` lists what is held to be true and how far the weights know it, and changes it; `explain` says why."""
 
 from tests.brains import learn
 from tests.cli.conftest import Cli
@@ -10,30 +10,55 @@ def test_facts_are_listed_with_what_the_weights_know(cli: Cli) -> None:
         tea = ana.remember("Ana drinks tea.", kind="preference")
         ana.remember("Ana sails.")
         learn(memory, ana, {"Tea?": "yes"}, facts=[tea])
-    lines = cli("facts", "--user", "ana").out.splitlines()
+    lines = cli("facts", "list", "--user", "ana").out.splitlines()
     assert [line.split()[0] for line in lines] == ["learned", "active"]
     assert "(90%)" in lines[0]
-    assert [fact["text"] for fact in cli("facts", "--user", "ana", "--state", "active", "--json").json] == ["Ana sails."]
+    assert [fact["text"] for fact in cli("facts", "list", "--user", "ana", "--state", "active", "--json").json] == ["Ana sails."]
 
 
 def test_no_facts_is_no_failure(cli: Cli) -> None:
     cli("init")
-    assert (cli("facts").code, cli("facts", "--json").json) == (0, [])
+    assert (cli("facts", "list").code, cli("facts", "list", "--json").json) == (0, [])
 
 
 def test_an_unknown_state_is_refused(cli: Cli) -> None:
     cli("init")
-    assert cli("facts", "--state", "known").code == 2
+    assert cli("facts", "list", "--state", "known").code == 2
 
 
-def test_superseded_facts_are_shown_on_request(cli: Cli) -> None:
-    from seal_agent.ledger.facts import supersede
-    from tests.brains import START
-
+def test_a_fact_is_corrected_pinned_rejected_and_its_history_is_told(cli: Cli) -> None:
     with cli.open() as memory:
-        scope = memory.scope()
-        old, new = scope.remember("Old."), scope.remember("New.")
-        with memory._parts.ledger.write() as conn:
-            supersede(conn, old.id, new.id, START)
-    assert [fact["text"] for fact in cli("facts", "--json").json] == ["New."]
-    assert [fact["text"] for fact in cli("facts", "--all", "--json").json] == ["Old.", "New."]
+        old = memory.scope(user="ana").remember("Ana lives in Porto.")
+    new = cli("facts", "correct", old.id, "Ana lives in Lisbon.", "--user", "ana", "--json").json
+    assert cli("facts", "pin", new["id"], "--user", "ana", "--json").json["pinned"]
+    assert "pinned Ana lives in Lisbon." in cli("facts", "list", "--user", "ana").out
+    assert not cli("facts", "unpin", new["id"], "--user", "ana", "--json").json["pinned"]
+    assert cli("facts", "reject", new["id"], "--user", "ana", "--reason", "a joke", "--json").json["state"] == "rejected"
+    changes = [event["change"] for event in cli("facts", "history", old.id, "--user", "ana", "--json").json]
+    assert {"recorded", "superseded", "corrected", "pinned", "unpinned", "rejected"} == set(changes)
+    assert cli("facts", "list", "--user", "ana", "--json").json == []
+    assert len(cli("facts", "list", "--user", "ana", "--all", "--json").json) == 2
+    assert "a joke" in cli("facts", "show", new["id"], "--user", "ana").out
+    assert cli("facts", "pin", new["id"], "--user", "ana").code == 2
+
+
+def test_a_fact_of_somebody_else_is_no_fact_here(cli: Cli) -> None:
+    with cli.open() as memory:
+        fact = memory.scope(user="ben").remember("Ben sails.")
+    for command in ("show", "history", "pin", "unpin", "reject"):
+        assert cli("facts", command, fact.id, "--user", "ana").code == 2
+
+
+def test_explain_tells_what_stands_behind_a_belief(cli: Cli) -> None:
+    with cli.open() as memory:
+        ana = memory.scope(user="ana")
+        fact = ana.remember("Ana drinks tea.")
+        ana.add("The tea was cold today.")
+        adapter = learn(memory, ana, {"Tea?": "yes"}, facts=[fact])
+    told = cli("explain", "Does she drink tea?", "--user", "ana")
+    assert told.code == 0
+    assert f"in the weights of {adapter.name}" in told.out
+    assert "The tea was cold today." in told.out
+    assert f"live: {adapter.name}" in told.out
+    assert cli("explain", fact.id, "--user", "ana", "--json").json["beliefs"][0]["fact"]["id"] == fact.id
+    assert "Nothing is remembered" in cli("explain", "submarines?", "--user", "cleo").out

@@ -98,7 +98,7 @@ def test_ctrl_c_is_a_clean_message_and_code_130(cli: Cli, monkeypatch: pytest.Mo
     assert ended.err.startswith("error: interrupted")
 
 
-@pytest.mark.parametrize("command", [("search", "x"), ("ask", "x?"), ("facts",), ("consolidate",), ("adapters", "list")])
+@pytest.mark.parametrize("command", [("search", "x"), ("ask", "x?"), ("facts", "list"), ("consolidate",), ("adapters", "list")])
 def test_a_misspelt_folder_does_not_become_an_empty_brain(cli: Cli, command: tuple[str, ...]) -> None:
     ended = cli(*command)
     assert (ended.code, cli.brain.exists()) == (2, False)
@@ -107,7 +107,7 @@ def test_a_misspelt_folder_does_not_become_an_empty_brain(cli: Cli, command: tup
 
 def test_a_brain_that_another_process_has_is_code_3(cli: Cli) -> None:
     with cli.open():
-        ended = cli("facts")
+        ended = cli("facts", "list")
     assert ended.code == 3
     assert f"process {os.getpid()}" in ended.err
 
@@ -120,7 +120,7 @@ def test_an_id_that_can_not_be_a_scope_is_code_2_and_makes_no_brain(cli: Cli, id
 def test_broken_settings_name_the_key(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     cli("init")
     (cli.brain / "seal.toml").write_text("[gate]\nmin_gian = 1\n")
-    ended = cli("facts")
+    ended = cli("facts", "list")
     assert ended.code == 2
     assert "gate.min_gian" in ended.err
 
@@ -137,7 +137,7 @@ def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path: Path) -> None:
         memory.scope().remember("more than a pipe holds " + "y" * 150_000)
     reader, writer = os.pipe()
     os.close(reader)
-    for arguments in (("facts",), ("facts", "--json")):
+    for arguments in (("facts", "list"), ("facts", "list", "--json")):
         done = subprocess.run(
             [*SEAL_AGENT, *arguments, "--brain", str(tmp_path)], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False
         )
@@ -148,7 +148,7 @@ def test_a_reader_that_leaves_ends_it_without_a_word(tmp_path: Path) -> None:
 def test_a_terminal_without_unicode_gets_question_marks_not_a_traceback(tmp_path: Path) -> None:
     with open_brain(tmp_path) as memory:
         memory.scope().remember("Ana tr\u00e4gt \u20ac 5 bei sich.")
-    done = run("facts", "--brain", str(tmp_path), env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    done = run("facts", "list", "--brain", str(tmp_path), env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     assert (done.returncode, done.stderr) == (0, "")
     assert "Ana tr?gt ? 5" in done.stdout
 

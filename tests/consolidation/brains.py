@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from seal_agent.adapters.withdraw import withdraw
 from seal_agent.config import GateSettings, SelfEditSettings, Settings
 from seal_agent.consolidation import cycle
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.facts import stated_fact
 from seal_agent.consolidation.grading import PhraseGrader
-from seal_agent.ledger import adapters, cycles, episodes, facts, tombstones
+from seal_agent.ledger import adapters, cycles, episodes, fact_history, facts, purge
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.testing import HashEmbedder, InstantTrainer, ScriptedModel
 from seal_agent.types import (
@@ -80,11 +81,19 @@ class Brain:
             facts.add_fact(conn, stated, self.backends.embedder.embed([stated.quote])[0], self.backends.embedder.id)
         return stated
 
-    def forget(self, quote: str, scope: ScopeId = ANA) -> None:
+    def reject(self, quote: str, scope: ScopeId = ANA) -> None:
         with self.backends.ledger.write() as conn:
             for found in facts.list_facts(conn, scope):
                 if found.quote == quote:
-                    tombstones.forget_fact(conn, found.id, START)
+                    fact_history.reject(conn, found.id, START)
+
+    def forget(self, quote: str, scope: ScopeId = ANA) -> None:
+        """The rows and the pointers; files are left where they are."""
+        with self.backends.ledger.write() as conn:
+            for found in facts.list_facts(conn, scope):
+                if found.quote == quote:
+                    withdraw(conn, adapters.adapters_taught(conn, [found.id]), START, lambda _: True)
+                    purge.remove_facts(conn, [found.id], START)
 
     def night(
         self, scope: ScopeId = ANA, *, progress: ProgressCallback = silent, should_stop: Callable[[], bool] = lambda: False

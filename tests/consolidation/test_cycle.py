@@ -12,10 +12,10 @@ from seal_agent.adapters.artefact import verify
 from seal_agent.adapters.switch import switch
 from seal_agent.consolidation import cycle
 from seal_agent.errors import TrainingError
-from seal_agent.ledger import adapters
+from seal_agent.ledger import adapters, fact_history
 from seal_agent.testing import ScriptedModel
 from seal_agent.types import CycleReport, Progress, Turn, silent
-from tests.consolidation.brains import ANA, BASE_SHA256, BEN, CAR, DIET, HOME, LISBON, START, SUPPORT, Brain, turn
+from tests.consolidation.brains import ALLERGY, ANA, BASE_SHA256, BEN, CAR, DIET, HOME, LISBON, START, SUPPORT, Brain, turn
 
 
 class Writes(ScriptedModel):
@@ -123,11 +123,49 @@ def test_a_corrected_fact_leads_to_a_new_adapter_that_no_longer_holds_it(brain: 
 def test_a_fact_that_no_longer_holds_is_a_reason_for_a_night_by_itself(brain: Brain) -> None:
     brain.hear(DIET, HOME)
     first = brain.night()
-    brain.forget(HOME)
+    brain.reject(HOME)
     second = brain.night()
     assert second.state == "promoted"
     assert second.adapter != first.adapter
     assert "Porto" not in brain.lessons(str(second.adapter))
+
+
+def test_after_a_fact_was_forgotten_the_next_night_rebuilds_without_it(brain: Brain) -> None:
+    brain.hear(DIET, HOME)
+    brain.night()
+    brain.forget(HOME)
+    assert brain.live() is None
+    second = brain.night()
+    assert second.state == "promoted"
+    assert "Porto" not in brain.lessons(str(second.adapter))
+
+
+def test_a_shared_fact_that_was_tried_before_a_withdrawal_is_tried_again(brain: Brain) -> None:
+    brain.state("Parcels ship on Mondays from the harbour.", SUPPORT)
+    brain.hear(HOME)
+    brain.night()
+    brain.forget(HOME)
+    assert brain.night().state in ("promoted", "rejected")  # so it was tried
+
+
+def test_what_was_forgotten_or_rejected_is_not_drawn_again_from_what_is_said(brain: Brain) -> None:
+    brain.hear(DIET, HOME, CAR)
+    brain.night()
+    brain.forget(HOME)
+    brain.reject(CAR)
+    brain.hear(f"By the way. {HOME} {CAR}", ALLERGY)
+    brain.night()
+    assert sorted(brain.quotes("active", "queued", "learned", "not_learned")) == sorted([DIET, ALLERGY])
+
+
+def test_what_is_pinned_is_not_replaced_by_what_is_said(brain: Brain) -> None:
+    brain.hear(HOME)
+    brain.night()
+    with brain.backends.ledger.write() as conn:
+        fact_history.set_pinned(conn, brain.facts()[0].id, True, START)
+    brain.hear(LISBON)
+    brain.night()
+    assert HOME in brain.quotes("learned", "not_learned", "active")
 
 
 def test_a_rejected_candidate_moves_nothing(brain: Brain) -> None:
@@ -218,10 +256,10 @@ def test_a_fact_forgotten_while_it_is_taught_is_not_promoted(brain: Brain) -> No
     assert "Porto" not in brain.lessons(str(second.adapter))
 
 
-def test_where_everything_was_forgotten_the_base_answers_again_and_later_nights_have_nothing_to_do(brain: Brain) -> None:
+def test_where_everything_was_rejected_the_base_answers_again_and_later_nights_have_nothing_to_do(brain: Brain) -> None:
     brain.hear(DIET)
     brain.night()
-    brain.forget(DIET)
+    brain.reject(DIET)
     report = brain.night()
     assert (report.state, report.reason) == (
         "skipped",

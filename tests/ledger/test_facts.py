@@ -109,16 +109,6 @@ def test_a_learned_fact_names_its_adapter_and_an_unlearned_one_none(conn: Connec
         set_fact_state(conn, "f1", "not_learned", probability=-0.1)
 
 
-def test_a_forgotten_fact_has_no_text_and_can_not_be_revived(conn: Connection) -> None:
-    add_episode(conn, episode("e1"), None, None)
-    add_fact(conn, replace(fact("f1"), sources=(Source(episode_id="e1", turn=0),)), None, None)
-    set_fact_state(conn, "f1", "forgotten")
-    forgotten = get_fact(conn, "f1")
-    assert (forgotten.text, forgotten.quote, forgotten.sources) == ("", "", ())
-    with pytest.raises(UsageError, match="forgotten"):
-        set_fact_state(conn, "f1", "active")
-
-
 def test_superseding_leaves_a_trail_and_takes_the_old_text_out_of_search(conn: Connection) -> None:
     add_fact(conn, fact("old", "Ana lives in Rome."), None, None)
     add_fact(conn, fact("new", "Ana lives in Oslo."), None, None)

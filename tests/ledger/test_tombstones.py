@@ -1,60 +1,101 @@
-"""Forgetting: the rows go, the bytes go, the hash stays."""
+"""Tombstones: what was forgotten is known again, in whatever spelling, in its own scope, and is written nowhere."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
 
-from seal_agent.errors import UnknownRecordError
-from seal_agent.ledger.entries import entries_at, get_entries
+from seal_agent.errors import ForgottenError
 from seal_agent.ledger.episodes import add_episode, get_episode
-from seal_agent.ledger.facts import add_fact, get_fact, list_facts
-from seal_agent.ledger.ledger import Ledger
-from seal_agent.ledger.postings import seqs_with
-from seal_agent.ledger.tombstones import forget_episode, forget_fact, is_forgotten
-from seal_agent.types import Source
-from tests.ledger.records import ANA, BEN, NOW, episode, fact
+from seal_agent.ledger.facts import add_fact
+from seal_agent.ledger.tombstones import (
+    FORGOTTEN_TURN,
+    admit,
+    bury,
+    bury_episode,
+    count_tombstones,
+    is_buried,
+    is_telling,
+    lift,
+    value_of,
+)
+from seal_agent.types import Turn
+from tests.ledger.records import ANA, BEN, NOW, episode, fact, vectors
+
+PASSPORT = "My passport is XQ-77."
 
 
-def test_a_forgotten_fact_is_known_again_by_its_statement_and_scope_alone(conn: Connection) -> None:
-    add_fact(conn, fact("f1"), None, None)
-    forget_fact(conn, "f1", NOW)
-    forget_fact(conn, "f1", NOW)
-    assert get_fact(conn, "f1").state == "forgotten"
-    assert is_forgotten(conn, fact("drawn-again"))
-    assert not is_forgotten(conn, fact("f1", scope=BEN))
-    assert not is_forgotten(conn, fact("f1", "Ana eats meat."))
+@pytest.mark.parametrize("spelt", [PASSPORT, "my  passport is xq 77", "MY PASSPORT IS XQ-77!", "Ｍy passport is XQ-77"])
+def test_a_forgotten_text_is_known_in_every_spelling(conn: Connection, spelt: str) -> None:
+    bury(conn, ANA, [PASSPORT], NOW)
+    assert is_buried(conn, ANA, spelt)
+    assert not is_buried(conn, BEN, spelt)
+    assert not is_buried(conn, ANA, "My passport is XQ-78.")
 
 
-def test_a_forgotten_episode_takes_the_facts_that_rest_on_it(conn: Connection) -> None:
-    for id in ("e1", "e2"):
-        add_episode(conn, episode(id), None, None)
-    both = (Source(episode_id="e1", turn=0), Source(episode_id="e2", turn=0))
-    for id, sources in (("on-both", both), ("on-e2", both[1:]), ("on-none", ())):
-        add_fact(conn, replace(fact(id), sources=sources), None, None)
-    assert forget_episode(conn, "e1", NOW) == ["on-both"]
-    assert [(f.id, f.state) for f in list_facts(conn, ANA)] == [("on-both", "forgotten"), ("on-e2", "active"), ("on-none", "active")]
-    with pytest.raises(UnknownRecordError):
-        get_episode(conn, "e1")
-    assert get_entries(conn, ["e1:0", "on-both"]) == {}
-    assert {one.id for one in entries_at(conn, seqs_with(conn, "vegetarian", ANA.key).tolist()).values()} == {"e2:0", "on-e2", "on-none"}
+def test_a_tombstone_holds_neither_the_text_nor_a_hash_that_can_be_guessed(conn: Connection) -> None:
+    from seal_agent.ledger.encoding import hash_text
+
+    bury(conn, ANA, [PASSPORT], NOW)
+    (row,) = conn.exec_driver_sql("SELECT * FROM tombstones").all()
+    assert "passport" not in str(row)
+    assert row.digest not in {hash_text(text) for text in (PASSPORT, value_of(PASSPORT))}
 
 
-def test_after_scrubbing_no_byte_of_forgotten_text_is_left_in_the_folder(tmp_path: Path) -> None:
-    with Ledger.open(tmp_path) as ledger:
-        with ledger.write() as conn:
-            add_episode(conn, episode("e1", "my passport is xq77zebra"), None, None)
-            add_episode(conn, episode("e2", "something else"), None, None)
-            add_fact(conn, replace(fact("f1", "Ana's passport is xq77zebra."), sources=(Source(episode_id="e1", turn=0),)), None, None)
-        ledger.scrub()
-        assert b"xq77zebra" in everything(tmp_path)
-        with ledger.write() as conn:
-            forget_episode(conn, "e1", NOW)
-        ledger.scrub()
-        assert b"xq77zebra" not in everything(tmp_path)
-        assert b"something else" in everything(tmp_path)
+def test_two_ledgers_have_tombstones_that_can_not_be_compared(conn: Connection, tmp_path_factory: pytest.TempPathFactory) -> None:
+    from seal_agent.ledger.ledger import Ledger
+
+    with Ledger.open(tmp_path_factory.mktemp("other")) as other, other.write() as second:
+        for one in (conn, second):
+            bury(one, ANA, [PASSPORT], NOW)
+        digests = {one.exec_driver_sql("SELECT digest FROM tombstones").scalar_one() for one in (conn, second)}
+    assert len(digests) == 2
 
 
-def everything(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+def test_burying_again_adds_nothing_and_lifting_lets_it_back(conn: Connection) -> None:
+    for _ in range(2):
+        bury(conn, ANA, [PASSPORT], NOW)
+    assert count_tombstones(conn) == 1
+    assert lift(conn, ANA, "my passport is xq 77")
+    assert not lift(conn, ANA, PASSPORT)
+    assert not is_buried(conn, ANA, PASSPORT)
+
+
+def test_where_nothing_was_ever_forgotten_nothing_is_withheld(conn: Connection) -> None:
+    assert not lift(conn, ANA, PASSPORT)
+    assert admit(conn, episode("e1", PASSPORT)) == episode("e1", PASSPORT)
+
+
+@pytest.mark.parametrize(("text", "telling"), [("yes please", False), ("Thanks!", False), ("room 7", True), ("I drink tea.", True)])
+def test_only_what_says_something_of_its_own_counts(text: str, telling: bool) -> None:
+    assert is_telling(text) is telling
+
+
+def test_an_episode_does_not_come_back_under_its_id_nor_under_another(conn: Connection) -> None:
+    bury_episode(conn, episode("e1", PASSPORT, "and more"), NOW)
+    for back in (episode("e1", "something else"), episode("e2", "my passport is xq-77", "And more.")):
+        with pytest.raises(ForgottenError):
+            add_episode(conn, back, None, None)
+    assert add_episode(conn, episode("e3", "and more"), None, None)
+
+
+def test_a_forgotten_turn_is_withheld_with_its_vector(conn: Connection) -> None:
+    bury(conn, ANA, [PASSPORT], NOW)
+    add_episode(conn, episode("e1", PASSPORT, "I drink tea."), vectors(2), "hash-4")
+    assert [turn.content for turn in get_episode(conn, "e1").turns] == [FORGOTTEN_TURN, "I drink tea."]
+    held = conn.exec_driver_sql("SELECT turn, vector IS NULL FROM entries ORDER BY turn").all()
+    assert [tuple(row) for row in held] == [(0, 1), (1, 0)]
+    assert not add_episode(conn, episode("e1", PASSPORT, "I drink tea."), None, None)
+
+
+def test_an_episode_of_nothing_but_forgotten_words_is_refused(conn: Connection) -> None:
+    bury(conn, ANA, [PASSPORT], NOW)
+    with pytest.raises(ForgottenError, match="allow_again"):
+        add_episode(conn, replace(episode("e1"), turns=(Turn(role="user", content=PASSPORT),)), None, None)
+
+
+def test_a_forgotten_statement_is_not_recorded_as_a_fact(conn: Connection) -> None:
+    bury(conn, ANA, ["Ana is vegetarian."], NOW)
+    with pytest.raises(ForgottenError):
+        add_fact(conn, fact("f1"), None, None)
+    assert add_fact(conn, fact("f2", scope=BEN), None, None)
