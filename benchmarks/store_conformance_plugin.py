@@ -86,9 +86,13 @@ def stand_in_for_sqlite() -> None:
         setattr(base, internal, None)
 
 
-langgraph.store.memory.InMemoryStore = OpenedStore  # type: ignore[misc]
-stand_in_for_sqlite()
 outcomes: dict[str, str] = {}
+
+
+def pytest_configure() -> None:
+    """Before any test is imported; importing this module alone changes nothing."""
+    langgraph.store.memory.InMemoryStore = OpenedStore  # type: ignore[misc]
+    stand_in_for_sqlite()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
