@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from seal_agent.adapters.artefact import verify
 from seal_agent.adapters.switch import switch
 from seal_agent.consolidation import cycle
+from seal_agent.consolidation.selection import tried_last
 from seal_agent.errors import TrainingError
 from seal_agent.ledger import adapters, fact_history
 from seal_agent.testing import ScriptedModel
@@ -140,12 +141,14 @@ def test_after_a_fact_was_forgotten_the_next_night_rebuilds_without_it(brain: Br
     assert "Porto" not in brain.lessons(str(second.adapter))
 
 
-def test_a_shared_fact_that_was_tried_before_a_withdrawal_is_tried_again(brain: Brain) -> None:
-    brain.state("Parcels ship on Mondays from the harbour.", SUPPORT)
-    brain.hear(HOME)
+def test_a_night_whose_adapter_was_withdrawn_counts_as_tried_no_more(brain: Brain) -> None:
+    brain.hear(DIET, HOME)
     brain.night()
+    with brain.backends.ledger.read() as conn:
+        assert tried_last(conn, ANA)
     brain.forget(HOME)
-    assert brain.night().state in ("promoted", "rejected")  # so it was tried
+    with brain.backends.ledger.read() as conn:
+        assert not tried_last(conn, ANA)
 
 
 def test_what_was_forgotten_or_rejected_is_not_drawn_again_from_what_is_said(brain: Brain) -> None:
@@ -330,7 +333,7 @@ def test_news_below_the_least_number_waits_unread_and_what_must_be_unlearnt_does
     assert (report.state, report.reason) == ("skipped", "fewer than 2 new facts (nights.min_new_facts); they wait")
     assert brain.plan().episodes == 1
     assert brain.night().state == "promoted"
-    brain.forget(DIET)
+    brain.reject(DIET)
     report = cycle.consolidate(brain.backends, ANA, progress=silent, should_stop=lambda: False, clock=lambda: START, terms=few)
     assert "left to teach" in report.reason
 
