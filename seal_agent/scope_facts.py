@@ -18,6 +18,7 @@ from seal_agent.forgetting.records import ForgetPlan, Receipt
 from seal_agent.ledger.tombstones import lift
 from seal_agent.parts import Parts
 from seal_agent.privacy.screen import screened
+from seal_agent.telemetry import measured, traced
 from seal_agent.turns import check_content, check_time
 from seal_agent.types import CycleReport, Fact, FactEvent, FactKind, Hit, ScopeId
 
@@ -42,6 +43,7 @@ class ScopeFacts(ABC):
     def _consolidate_for(self, scope: ScopeId) -> CycleReport:
         """Run a cycle of this scope, or of one that shares facts with it."""
 
+    @traced("create_memory")
     def remember(
         self,
         text: str,
@@ -73,6 +75,7 @@ class ScopeFacts(ABC):
             logger.warning("a fact of %s is recorded without its vector: %s", self._id.key, error)
             return beliefs.record(self._parts, self._id, stated, None)
 
+    @traced("update_memory")
     def correct(self, fact_id: str, text: str) -> Fact:
         """Put a statement in a fact's place and return it; the old one stays as history and is told nowhere.
 
@@ -168,7 +171,10 @@ class ScopeFacts(ABC):
             return requests.preview(self._parts, self._id, targets)
         if plan is None and not ids and not confirm:
             raise UsageError("Look first: plan = scope.forget(..., dry_run=True); then scope.forget(plan), or pass confirm=True.")
-        return requests.forget(self._parts, self._id, targets, self._consolidate_for if rebuild else None)
+        with measured("delete_memory", self._id) as told:
+            receipt = requests.forget(self._parts, self._id, targets, self._consolidate_for if rebuild else None)
+            told(receipt)
+        return receipt
 
     def allow_again(self, text: str) -> bool:
         """Let a text be recorded again that was forgotten here; return whether it was."""

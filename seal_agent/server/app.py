@@ -22,7 +22,7 @@ from seal_agent import __version__
 from seal_agent.config import ServerSettings
 from seal_agent.errors import SealAgentError
 from seal_agent.memory import Memory
-from seal_agent.server import chat, learning_routes, memory_routes, models, probes
+from seal_agent.server import chat, forget_routes, learning_routes, memory_routes, models, probes
 from seal_agent.server.boundary import Boundary, Bounds, hosts_for
 from seal_agent.server.credentials import Doorkeeper
 from seal_agent.server.cycles import Cycles
@@ -118,7 +118,7 @@ def routes(service: Service) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.service = service
-    for module in (chat, models, memory_routes, learning_routes, probes):
+    for module in (chat, models, memory_routes, forget_routes, learning_routes, probes):
         app.include_router(module.router)
     app.add_exception_handler(HTTPException, on_http)  # type: ignore[arg-type]  # Starlette types every handler for Exception
     app.add_exception_handler(RequestValidationError, on_invalid)  # type: ignore[arg-type]  # as above

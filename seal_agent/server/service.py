@@ -5,7 +5,7 @@ Routes name what they need in their signature (`AgentScope`, `Served`), so that 
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -14,6 +14,8 @@ from fastapi.security import HTTPBearer
 
 from seal_agent.api_keys import KeyRole
 from seal_agent.config import ServerSettings
+from seal_agent.confirmations import Confirmations
+from seal_agent.forgetting.records import ForgetPlan
 from seal_agent.memory import Memory
 from seal_agent.scope import Scope
 from seal_agent.server.credentials import Credential
@@ -40,6 +42,8 @@ class Service:
     """Threads of chats: slow answers must not keep quick calls waiting."""
     cycles: Cycles
     upstream: Upstream | None
+    forgetting: Confirmations[ForgetPlan] = field(default_factory=Confirmations)
+    """Plans that wait to be confirmed."""
 
     def scope(self, scope: ScopeId) -> Scope:
         return self.memory.scope(user=scope.user, agent=scope.agent, tenant=scope.tenant)

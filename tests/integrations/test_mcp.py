@@ -13,8 +13,8 @@ from mcp import Client, StdioServerParameters
 from mcp.server import MCPServer
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult
-from seal_agent.integrations.mcp import build_server
 
+from seal_agent.integrations.mcp import build_server
 from seal_agent.memory import Memory
 from tests.brains import open_brain
 
@@ -57,13 +57,14 @@ async def call(server: Served, tool: str, **arguments: Any) -> Any:  # Any: JSON
     return result.structured_content
 
 
-async def test_the_tools_are_add_search_context_and_facts_and_say_what_they_do(server: MCPServer) -> None:
+async def test_the_tools_are_add_search_context_facts_and_forget_and_say_what_they_do(server: MCPServer) -> None:
     async with Client(server) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-    assert list(tools) == ["add", "search", "context", "facts"]
+    assert list(tools) == ["add", "search", "context", "facts", "forget"]
     assert all(tool.description for tool in tools.values())
     hints = {name: tool.annotations for name, tool in tools.items()}
     assert [name for name, hint in hints.items() if hint and hint.read_only_hint] == ["search", "context", "facts"]
+    assert [name for name, hint in hints.items() if hint and hint.destructive_hint] == ["forget"]
     assert all("user" not in tool.input_schema["properties"] for tool in tools.values())
 
 
@@ -92,6 +93,39 @@ async def test_the_profile_and_the_facts_are_resources(server: MCPServer, memory
     assert read[f"seal://facts/{fact.id}"]["kind"] == "preference"
     preferences = (await call(server, "facts", kind="preference"))["facts"]
     assert [one["text"] for one in preferences] == ["Ana is vegetarian."]
+
+
+async def test_forgetting_takes_two_steps_and_does_exactly_what_was_shown(server: MCPServer, memory: Memory) -> None:
+    ana = memory.scope(user="ana")
+    gone, kept = ana.remember("Order 7 is late."), ana.remember("Order 8 is on time.")
+    asked = await call(server, "forget", ids=[gone.id])
+    assert asked["forgotten"] is False
+    assert [fact["text"] for fact in asked["plan"]["facts"]] == ["Order 7 is late."]
+    assert len([fact for fact in ana.facts() if fact.state == "active"]) == 2
+    done = await call(server, "forget", confirm=asked["confirm"])
+    assert done["forgotten"] is True
+    assert done["receipt"]["facts"] == [gone.id]
+    assert [fact.id for fact in ana.facts() if fact.state == "active"] == [kept.id]
+    used = await attempt(server, "forget", confirm=asked["confirm"])
+    assert used.is_error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"confirm": "guessed"}, {"confirm": ""}, {"ids": []}, {"ids": ["nope"]}, {"ids": ["x"], "confirm": "y"}, {"everything": True}],
+)
+async def test_nothing_is_forgotten_without_a_token_that_was_given(server: MCPServer, memory: Memory, arguments: dict[str, Any]) -> None:
+    memory.scope(user="ana").remember("Order 7 is late.")
+    result = await attempt(server, "forget", **arguments)
+    assert result.is_error
+    assert [fact.state for fact in memory.scope(user="ana").facts()] == ["active"]
+
+
+async def test_a_token_of_one_client_confirms_nothing_for_another(server: MCPServer, memory: Memory) -> None:
+    fact = memory.scope(user="ana").remember("Order 7 is late.")
+    token = (await call(server, "forget", ids=[fact.id]))["confirm"]
+    assert (await attempt(build_server(memory.scope(user="ana")), "forget", confirm=token)).is_error
+    assert memory.scope(user="ana").facts()[0].state == "active"
 
 
 async def test_a_memory_that_gives_orders_changes_nothing(server: MCPServer, memory: Memory) -> None:
