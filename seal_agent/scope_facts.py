@@ -35,6 +35,11 @@ class ScopeFacts(ABC):
     _id: ScopeId
     _parts: Parts
 
+    @property
+    @abstractmethod
+    def id(self) -> ScopeId:
+        """Whose memory this is."""
+
     @abstractmethod
     def search(self, query: str, k: int | None = None) -> list[Hit]:
         """Return what is relevant."""
