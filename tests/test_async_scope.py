@@ -15,7 +15,7 @@ from seal_agent.scope import Scope
 from seal_agent.testing import HashEmbedder
 from tests.brains import open_brain
 
-TWINS = sorted(name for name, value in vars(Scope).items() if inspect.iscoroutinefunction(value))
+TWINS = sorted(name for name, value in inspect.getmembers(Scope) if inspect.iscoroutinefunction(value))
 
 
 class SlowEmbedder(HashEmbedder):

@@ -25,6 +25,8 @@ def test_a_record_becomes_an_object_with_iso_times() -> None:
         "role": "user",
         "at": "2026-11-02T09:12:00+00:00",
         "scope": {"tenant": "default", "agent": "default", "user": "ana"},
+        "turn": None,
+        "name": None,
     }
 
 

@@ -13,8 +13,8 @@ from mcp import Client, StdioServerParameters
 from mcp.server import MCPServer
 from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult
-
 from seal_agent.integrations.mcp import build_server
+
 from seal_agent.memory import Memory
 from tests.brains import open_brain
 

@@ -15,6 +15,7 @@ from seal_agent.memory import Memory
 from seal_agent.server.app import create_app
 from seal_agent.types import ScopeId
 from tests.brains import open_brain
+from tests.cli.conftest import cli as cli  # the command line on the fakes, for the commands that serve
 
 SCRIPT = {"capital of France": "Paris", "vegetarian[^?]*cook": "lentils", "count": "one two three four five six seven eight"}
 BASE_URL = "http://localhost:8848"

@@ -67,7 +67,7 @@ async def test_facts_are_stated_once_and_listed_in_pages(keyed: House) -> None:
             listed += [fact["id"] for fact in page["facts"]]
             more = page["more"]
         assert listed == told
-        none = await ana.get("/v1/memory/facts", params={"state": "forgotten"})
+        none = await ana.get("/v1/memory/facts", params={"state": "superseded"})
         assert none.json() == {"facts": [], "more": False}
 
 

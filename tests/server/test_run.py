@@ -21,7 +21,6 @@ from tests.server.conftest import SUPPORT, make_app
 from tests.server.running import running
 
 ROOT = Path(__file__).parents[2]
-pytest_plugins = ["tests.cli.conftest"]
 FAKES = """
 import sys
 from tests.brains import open_brain
