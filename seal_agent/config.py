@@ -106,7 +106,7 @@ class TrainingSettings(Section):
     rank: Count = Field(16, description="LoRA rank.")
     alpha: Count = Field(32, description="LoRA alpha; the update is scaled by alpha / rank.")
     learning_rate: Positive = Field(1.5e-3, description="Peak learning rate of AdamW.")
-    max_passes: Count = Field(3, description="Most passes over the material.")
+    max_passes: Count = Field(5, description="Most passes over the material.")
     batch_size: Count = Field(4, description="Examples per optimiser step.")
     layer_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.5, description="Share of the layers, counted from the top, that carry the LoRA."

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from seal_agent.cli.demo_show import Narrator
 from seal_agent.consolidation.grading import PhraseGrader, conveys
+from seal_agent.forgetting.records import Receipt
 from seal_agent.memory import Memory
 from seal_agent.scope import Scope
 from seal_agent.types import CycleReport, Fact, Graded, MissedAt, ProgressCallback, Question
@@ -36,6 +37,19 @@ class Row:
     right: tuple[bool, bool, bool, bool]
     """Baseline, after the night, rolled back, promoted again."""
     missed_at: MissedAt | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """A fact that was learnt, and what the agent says of it once it is forgotten."""
+
+    customer: str
+    fact: str
+    question: str
+    before: str
+    after: str
+    still_right: bool
+    receipt: Receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +77,10 @@ class DemoResult:
     questions: int
     seconds: float
     peak_rss_mb: float
+    """Of this process and of the training process together, each at its highest: an upper bound, as they share the weights' file."""
     rows: tuple[Row, ...]
+    forgotten: "Forgotten | None"
+    """What was forgotten at the end; None where no question was learnt that the base gets wrong."""
 
     @property
     def recall(self) -> tuple[float, float, float, float]:
@@ -77,7 +94,7 @@ Week = dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]  # Any: rows
 
 
 def run_demo(memory: Memory, week: Week, narrator: Narrator, progress: ProgressCallback) -> DemoResult:
-    """Record the week, ask, let the night pass, ask again, roll back, ask, go forward, ask."""
+    """Record the week, ask, let the night pass, ask again, roll back, ask, go forward, ask, forget, ask."""
     started = time.perf_counter()
     scopes = {name: memory.scope(user=name, agent=AGENT) for name in week}
     for name, (sessions, _) in week.items():
@@ -99,7 +116,33 @@ def run_demo(memory: Memory, week: Week, narrator: Narrator, progress: ProgressC
     asked["again"] = ask_all(scopes, gold)
     narrator.asked("promoted again", asked["again"])
     table = [row for name in week for row in rows_of(name, scopes[name].facts(), reports[name], {k: v[name] for k, v in asked.items()})]
-    return result_of(week, reports, table, asked, time.perf_counter() - started)
+    forgotten = forget_one(scopes, gold, table, narrator)
+    return result_of(week, reports, table, asked, forgotten, time.perf_counter() - started)
+
+
+def forget_one(scopes: dict[str, Scope], gold: dict[str, list[Question]], table: list[Row], narrator: Narrator) -> Forgotten | None:
+    """Forget a fact that answers a question only since the night, and ask again, closed book."""
+    for row in table:
+        scope = scopes[row.customer]
+        question = next(item for item in gold[row.customer] if item.text == row.question)
+        told = [fact for fact in scope.facts(["learned"]) if any(conveys(fact.quote, answer) for answer in question.answers)]
+        if row.right[0] or not row.right[3] or not told:
+            continue
+        receipt = scope.forget(scope.forget(told[0].id, dry_run=True))
+        reply = scope.ask(question.text, use="weights").text
+        right = PhraseGrader().grade(question, reply).correct
+        forgotten = Forgotten(
+            customer=row.customer,
+            fact=told[0].text,
+            question=row.question,
+            before=row.after,
+            after=reply,
+            still_right=right,
+            receipt=receipt,
+        )
+        narrator.forgotten(forgotten)
+        return forgotten
+    return None
 
 
 def record(scope: Scope, sessions: Sequence[dict[str, Any]]) -> int:  # Any: rows of the example file
@@ -175,7 +218,9 @@ LEAST_DOCUMENTS = 4
 """The default of self_edit.min_documents_per_fact, which the demo runs with."""
 
 
-def result_of(week: Week, reports: dict[str, CycleReport], table: list[Row], asked: dict[str, Sheets], seconds: float) -> DemoResult:
+def result_of(
+    week: Week, reports: dict[str, CycleReport], table: list[Row], asked: dict[str, Sheets], forgotten: Forgotten | None, seconds: float
+) -> DemoResult:
     promoted = [report for report in reports.values() if report.state == "promoted"]
     evaluations = [report.evaluation for report in promoted if report.evaluation]
     judged = evaluations or [report.evaluation for report in reports.values() if report.evaluation]
@@ -201,6 +246,7 @@ def result_of(week: Week, reports: dict[str, CycleReport], table: list[Row], ask
         seconds=round(seconds, 1),
         peak_rss_mb=round(peak_rss_mb()),
         rows=tuple(table),
+        forgotten=forgotten,
     )
 
 
@@ -209,6 +255,6 @@ def replies(sheets: Sheets) -> list[str]:
 
 
 def peak_rss_mb() -> float:
-    """Peak resident memory of this process; macOS counts in bytes, Linux in kilobytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Peak resident memory of this process and of the largest child; macOS counts in bytes, Linux in kilobytes."""
+    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return peak / (1024 * 1024) if sys.platform == "darwin" else peak / 1024

@@ -6,7 +6,7 @@ from seal_agent.cli.output import on_one_line
 from seal_agent.cli.progress import duration
 
 if TYPE_CHECKING:
-    from seal_agent.cli.demo_run import DemoResult, Sheets
+    from seal_agent.cli.demo_run import DemoResult, Forgotten, Sheets
     from seal_agent.scope import Scope
     from seal_agent.types import CycleReport
 
@@ -50,6 +50,17 @@ class Narrator:
             self.say(f"    {'pass' if check.passed else 'FAIL'}  {on_one_line(check.text)}")
         for outcome in report.facts:
             self.say(f"    {outcome.state.replace('_', ' '):12} {outcome.recalled}/{outcome.asked}  {on_one_line(outcome.text)[:96]}")
+
+    def forgotten(self, told: "Forgotten") -> None:
+        receipt = told.receipt
+        self.say(f"\nforgotten for good: {on_one_line(told.fact)[:96]}")
+        self.say(
+            f"  {on_one_line(told.question)[:80]}  {'STILL RIGHT' if told.still_right else 'no longer known'}: {on_one_line(told.after)[:80]}"
+        )
+        self.say(
+            f"  receipt {receipt.id}: {len(receipt.facts)} facts, {receipt.turns} turns cut, {len(receipt.adapters)} adapters deleted;"
+            f" {receipt.scan.needles} byte strings searched in {receipt.scan.files} files, {len(receipt.scan.hits)} found"
+        )
 
     def summary(self, result: "DemoResult") -> None:
         """The table that the demo ends with."""

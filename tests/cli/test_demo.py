@@ -34,6 +34,11 @@ def test_the_demo_measures_all_four_phases_and_puts_every_miss_down_to_a_step(tm
     assert sum(result.missed.values()) == sum(not row.right[1] for row in result.rows)
     assert result.perplexity_ratio == pytest.approx(1.0)
     assert 0 < result.facts_learned <= result.facts_total
+    assert result.forgotten is not None
+    assert not result.forgotten.still_right
+    assert result.forgotten.before != result.forgotten.after
+    assert result.forgotten.receipt.adapters
+    assert result.forgotten.receipt.scan.hits == ()
 
 
 def test_demo_json_ends_with_one_object_holding_the_documented_keys(
