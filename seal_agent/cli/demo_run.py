@@ -3,8 +3,8 @@
 Closed book throughout: the prompt holds the question and nothing else. Each missed question is put down to the step that lost it.
 """
 
-import resource
-import sys
+import contextlib
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,14 +13,19 @@ from datetime import datetime
 from statistics import mean
 from typing import Any, get_args
 
+import psutil
+
 from seal_agent.cli.demo_show import Narrator
 from seal_agent.consolidation.grading import PhraseGrader, conveys
 from seal_agent.forgetting.records import Receipt
 from seal_agent.memory import Memory
 from seal_agent.scope import Scope
-from seal_agent.types import CycleReport, Fact, Graded, MissedAt, ProgressCallback, Question
+from seal_agent.types import CycleReport, Fact, Graded, MissedAt, Progress, ProgressCallback, Question
 
 AGENT = "support"
+LOOK_SECONDS = 1.0
+"""How often the memory is looked at."""
+MEGABYTE = 1 << 20
 HITS = 5
 """Search results looked at per question."""
 
@@ -53,6 +58,14 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What the demo took."""
+
+    seconds: float
+    megabytes: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DemoResult:
     """The figures, as the README documents them; shares are of 1."""
 
@@ -77,7 +90,7 @@ class DemoResult:
     questions: int
     seconds: float
     peak_rss_mb: float
-    """Of this process and of the training process together, each at its highest: an upper bound, as they share the weights' file."""
+    """Resident memory of this process and the training process together at its highest; pages that they share count once."""
     rows: tuple[Row, ...]
     forgotten: "Forgotten | None"
     """What was forgotten at the end; None where no question was learnt that the base gets wrong."""
@@ -96,12 +109,14 @@ Week = dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]]  # Any: rows
 def run_demo(memory: Memory, week: Week, narrator: Narrator, progress: ProgressCallback) -> DemoResult:
     """Record the week, ask, let the night pass, ask again, roll back, ask, go forward, ask, forget, ask."""
     started = time.perf_counter()
+    progress = meter = MemoryMeter(progress)
     scopes = {name: memory.scope(user=name, agent=AGENT) for name in week}
     for name, (sessions, _) in week.items():
         narrator.remembered(scopes[name], record(scopes[name], sessions))
     gold = {name: [question_of(row) for row in questions] for name, (_, questions) in week.items()}
     narrator.searched(*retrievable(scopes, gold), HITS)
     asked = {"base": ask_all(scopes, gold)}
+    meter.look()
     narrator.asked("before the night", asked["base"])
     reports = {name: night(scope, narrator, progress) for name, scope in scopes.items()}
     asked["after"] = ask_all(scopes, gold)
@@ -117,7 +132,7 @@ def run_demo(memory: Memory, week: Week, narrator: Narrator, progress: ProgressC
     narrator.asked("promoted again", asked["again"])
     table = [row for name in week for row in rows_of(name, scopes[name].facts(), reports[name], {k: v[name] for k, v in asked.items()})]
     forgotten = forget_one(scopes, gold, table, narrator)
-    return result_of(week, reports, table, asked, forgotten, time.perf_counter() - started)
+    return result_of(week, reports, table, asked, forgotten, Used(seconds=time.perf_counter() - started, megabytes=meter.peak_mb))
 
 
 def forget_one(scopes: dict[str, Scope], gold: dict[str, list[Question]], table: list[Row], narrator: Narrator) -> Forgotten | None:
@@ -219,7 +234,7 @@ LEAST_DOCUMENTS = 4
 
 
 def result_of(
-    week: Week, reports: dict[str, CycleReport], table: list[Row], asked: dict[str, Sheets], forgotten: Forgotten | None, seconds: float
+    week: Week, reports: dict[str, CycleReport], table: list[Row], asked: dict[str, Sheets], forgotten: Forgotten | None, used: Used
 ) -> DemoResult:
     promoted = [report for report in reports.values() if report.state == "promoted"]
     evaluations = [report.evaluation for report in promoted if report.evaluation]
@@ -243,8 +258,8 @@ def result_of(
         promoted=len(promoted),
         trained_tokens=sum(report.training.trained_tokens for report in reports.values() if report.training),
         questions=len(table),
-        seconds=round(seconds, 1),
-        peak_rss_mb=round(peak_rss_mb()),
+        seconds=round(used.seconds, 1),
+        peak_rss_mb=round(used.megabytes),
         rows=tuple(table),
         forgotten=forgotten,
     )
@@ -254,7 +269,26 @@ def replies(sheets: Sheets) -> list[str]:
     return [graded.reply for sheet in sheets.values() for graded in sheet]
 
 
-def peak_rss_mb() -> float:
-    """Peak resident memory of this process and of the largest child; macOS counts in bytes, Linux in kilobytes."""
-    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return peak / (1024 * 1024) if sys.platform == "darwin" else peak / 1024
+class MemoryMeter:
+    """The most memory that this process and its training process held together, looked at while progress is reported."""
+
+    def __init__(self, progress: ProgressCallback) -> None:
+        self._progress = progress
+        self._looked = -math.inf
+        self.peak_mb = 0.0
+
+    def __call__(self, step: Progress) -> None:
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self.look()
+        self._progress(step)
+
+    def look(self) -> None:
+        """Take a reading; pages that several processes share, such as the weights' file, count once where the system tells them apart."""
+        own = psutil.Process()
+        used = 0
+        for process in (own, *own.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):  # one that has just ended holds nothing
+                held = process.memory_full_info()
+                used += getattr(held, "pss", held.uss)
+        self.peak_mb = max(self.peak_mb, used / MEGABYTE)
+        self._looked = time.monotonic()

@@ -54,9 +54,8 @@ class Narrator:
     def forgotten(self, told: "Forgotten") -> None:
         receipt = told.receipt
         self.say(f"\nforgotten for good: {on_one_line(told.fact)[:96]}")
-        self.say(
-            f"  {on_one_line(told.question)[:80]}  {'STILL RIGHT' if told.still_right else 'no longer known'}: {on_one_line(told.after)[:80]}"
-        )
+        verdict = "STILL RIGHT" if told.still_right else "no longer known"
+        self.say(f"  {on_one_line(told.question)[:80]}  {verdict}: {on_one_line(told.after)[:80]}")
         self.say(
             f"  receipt {receipt.id}: {len(receipt.facts)} facts, {receipt.turns} turns cut, {len(receipt.adapters)} adapters deleted;"
             f" {receipt.scan.needles} byte strings searched in {receipt.scan.files} files, {len(receipt.scan.hits)} found"
