@@ -24,6 +24,7 @@ earlier run there. `--quick` is 6 kills and 2 full disks.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import random
@@ -72,8 +73,12 @@ class Writer:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.said: Queue[dict[str, Any]] = Queue()
         self.errors: list[str] = []
-        for target in (self._tell, self._hear, self._drain):
-            threading.Thread(target=target, args=(acked,) if target == self._tell else (), daemon=True).start()
+        self._threads = [
+            threading.Thread(target=target, args=(acked,) if target == self._tell else (), daemon=True)
+            for target in (self._tell, self._hear, self._drain)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def _tell(self, acked: list[str]) -> None:
         assert self.process.stdin is not None
@@ -109,9 +114,20 @@ class Writer:
 
     def kill(self, record: Record) -> None:
         self.process.kill()
-        self.process.wait()
         record.kills += 1
         self.wait_for("end", record, START_SECONDS)
+        self.end()
+
+    def end(self) -> None:
+        """Kill it if it still runs, and let go of its pipes."""
+        self.process.kill()
+        self.process.wait()
+        for thread in self._threads:
+            thread.join()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # what it was not told any more
+                    pipe.close()
 
 
 def note(record: Record, line: dict[str, Any]) -> None:
@@ -148,7 +164,7 @@ def run_round(folder: Path, record: Record, chooser: random.Random) -> None:
             writers.remove(owner)
     finally:
         for writer in writers:
-            writer.process.kill()
+            writer.end()
 
 
 def first_open(writers: list[Writer], record: Record) -> Writer | None:
@@ -171,6 +187,7 @@ def fill_a_disk(folder: Path, record: Record, chooser: random.Random) -> None:
         sys.stderr.write("".join(writer.errors))
     writer.process.kill()
     writer.wait_for("end", record, START_SECONDS)
+    writer.end()
     look_everything_up(folder, record)
 
 
@@ -185,7 +202,7 @@ def look_everything_up(folder: Path, record: Record) -> None:
     else:
         record.unfindable = max(record.unfindable, len(found["unfindable"]) + found["unserved"])
     writer.wait_for("end", record, START_SECONDS)
-    writer.process.kill()
+    writer.end()
 
 
 def measure(home: Path, kills: int, full_disks: int, seed: int, minutes: float) -> dict[str, Any]:

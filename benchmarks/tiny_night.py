@@ -3,9 +3,11 @@
 The model learns nothing worth knowing, so the gate is set to let everything pass: only what is done, and how often, is looked at.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from seal_agent.config import GateSettings, ModelSettings, SelfEditSettings, Settings, TrainingSettings
@@ -32,20 +34,27 @@ SETTINGS = Settings(
 )
 
 
+@cache
+def loaded(weights: Path, _: int) -> LocalModel:
+    """The model of one process: the thread that runs it does not come along in a fork."""
+    return LocalModel(weights, "tiny", ModelSettings(dtype="float32", threads=1))
+
+
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """The loaded model, and a brain folder to copy for each trial."""
+    """Where the model lies, and a brain folder to copy for each trial."""
 
-    model: LocalModel
+    weights: Path
     template: Path
     base_sha256: str
     scope: ScopeId = SCOPE
 
     def backends(self, ledger: Ledger, folder: Path) -> Backends:
+        model = loaded(self.weights, os.getpid())
         return Backends(
             ledger=ledger,
-            model=self.model,
-            trainer=LoraTrainer(self.model, SETTINGS.training),
+            model=model,
+            trainer=LoraTrainer(model, SETTINGS.training),
             embedder=HashEmbedder(256),
             grader=PhraseGrader(),
             settings=SETTINGS,
@@ -57,9 +66,8 @@ class Stand:
 def open_stand(root: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Stand:
     """Make the model and the brain; everything that is the same in every trial is kept in the brain's cache."""
     weights = save_chat_model(root / "model")
-    model = LocalModel(weights, "tiny", ModelSettings(dtype="float32", threads=1))
-    stand = Stand(model=model, template=root / "template", base_sha256=weights_sha256(weights))
-    embedder, cache = HashEmbedder(256), stand.template / "cache"
+    stand = Stand(weights=weights, template=root / "template", base_sha256=weights_sha256(weights))
+    embedder, kept = HashEmbedder(256), stand.template / "cache"
     warm_up = root / "warm-up"
     with Ledger.open(warm_up) as ledger:
         tell(ledger, embedder)
@@ -67,7 +75,7 @@ def open_stand(root: Path, clock: Callable[[], datetime] = lambda: datetime.now(
         Durability(embedder, warm_up / "cache")
         cycle.consolidate(stand.backends(ledger, warm_up), SCOPE, progress=silent, should_stop=lambda: False, clock=clock)
     stand.template.mkdir()
-    (warm_up / "cache").rename(cache)
+    (warm_up / "cache").rename(kept)
     with Ledger.open(stand.template) as ledger:
         tell(ledger, embedder)
     return stand
