@@ -84,6 +84,7 @@ async def test_no_log_and_no_span_ever_holds_what_was_said(
     tmp_path: Path, spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="seal_agent")  # which other tests leave at what the command line sets
     talk = [{"role": "user", "content": f"My colour is {SECRET}"}]
     with open_brain(tmp_path / "brain", {"colour": f"It is {SECRET}."}) as memory:
         house = House(memory=memory, app=make_app(memory, local=SUPPORT))
