@@ -146,15 +146,16 @@ class Recognisers:
             yield from found_by(one, text)
 
     def identities(self, text: str) -> Iterator[Detection]:
-        for one in self._telling:
-            yield from found_by(one, text, TELLING_SCORE)
+        telling = [found for one in self._telling for found in found_by(one, text, TELLING_SCORE)]
+        yield from telling
         if not self._any_context.search(text):
             return
         for one in self._with_context:
             if one.context is None or not one.context.search(text):
                 continue
             for found in found_by(one, text):
-                if one.context.search(text, max(0, found.start - BEFORE), min(len(text), found.end + AFTER)):
+                near = one.context.search(text, max(0, found.start - BEFORE), min(len(text), found.end + AFTER))
+                if near and found not in telling:  # the American number stands in both lists, with weaker patterns in this one
                     yield found
 
 
