@@ -4,8 +4,11 @@ Closing it early stops the model and frees its place. Deliberately no queue and 
 """
 
 import asyncio
+import contextvars
+import functools
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Self
 
@@ -33,11 +36,13 @@ class AnswerStream:
         finish: Callable[[Generation, float | None], Answer],
         release: Callable[[], None],
         failed: Callable[[GenerationError], None] | None = None,
+        threads: Callable[[], Executor] | None = None,
     ) -> None:
         """Private. `finish` gets what was said and when its first piece came, `failed` why the model said no more.
 
-        `release` is called once, however the stream ends.
+        `release` is called once, however the stream ends. `threads` returns those in which an event loop's reader waits.
         """
+        self._threads = threads
         self._failed = failed
         self._pieces = pieces
         self._finish = finish
@@ -101,7 +106,8 @@ class AnswerStream:
     async def __anext__(self) -> str:
         # A thread waits for each piece. Cancelled, it is let go by closing the stream, which is what whoever cancels wants.
         try:
-            piece = await asyncio.to_thread(next, self, None)
+            take = functools.partial(contextvars.copy_context().run, next, self, None)
+            piece = await asyncio.get_running_loop().run_in_executor(self._threads() if self._threads else None, take)
         except asyncio.CancelledError:
             self.close()
             raise

@@ -171,7 +171,7 @@ def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> A
         record_chat(scope, answer, ended - started)
         return answer
 
-    return AnswerStream(pieces, finish, release, failed)
+    return AnswerStream(pieces, finish, release, failed, parts.streams)
 
 
 def route_of(parts: Parts, scope: ScopeId, request: Request) -> Routed:

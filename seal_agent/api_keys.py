@@ -9,18 +9,18 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol, get_args
+from typing import get_args
 
 from sqlalchemy import Connection
 
-from seal_agent.errors import StoreLockedError, UsageError
+from seal_agent.errors import UsageError
 from seal_agent.ledger import api_keys as rows
 from seal_agent.ledger.api_keys import ApiKey, KeyRole
-from seal_agent.ledger.ledger import Ledger
+from seal_agent.ledger.beside import Rows, rows_of_folder
 from seal_agent.turns import check_label
 from seal_agent.types import ScopeId
 
@@ -35,19 +35,11 @@ NO_KEY_SHA256 = hashlib.sha256(b"the hash that no secret of 32 random bytes has"
 """Compared with when the id is unknown, so that a wrong id takes as long as a wrong secret."""
 
 
-class Rows(Protocol):
-    """Where keys lie: an open ledger, or one that another process owns."""
-
-    def read(self) -> AbstractContextManager[Connection]: ...
-
-    def write(self) -> AbstractContextManager[Connection]: ...
-
-
 class ApiKeys:
     """Made by `Memory.keys`. Safe to use from several threads.
 
     >>> import tempfile
-    >>> from seal_agent.ledger.ledger import Ledger
+    >>> from seal_agent.ledger.beside import Rows, rows_of_folder
     >>> with tempfile.TemporaryDirectory() as folder, Ledger.open(Path(folder)) as ledger:
     ...     keys = ApiKeys(ledger)
     ...     key, token = keys.create(ScopeId(user="ana"))
@@ -156,26 +148,8 @@ def _sha256(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-class _Beside:
-    """The rows of a brain that another process has open."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def read(self) -> AbstractContextManager[Connection]:
-        return rows.beside(self._folder)
-
-    def write(self) -> AbstractContextManager[Connection]:
-        return rows.beside(self._folder)
-
-
 @contextmanager
 def keys_of_folder(folder: Path) -> Iterator[ApiKeys]:
     """Yield the keys of the brain in `folder`, also while a server has it open; the server heeds a change at the next request."""
-    try:
-        ledger = Ledger.open(folder)
-    except StoreLockedError:
-        yield ApiKeys(_Beside(folder))
-        return
-    with ledger:
+    with rows_of_folder(folder) as ledger:
         yield ApiKeys(ledger)

@@ -22,6 +22,8 @@ MEMORY_THREADS = 8
 """Calls that read or write the brain at a time. Writers take turns in any case, and more readers than cores gain nothing."""
 MODEL_THREADS = 4
 """Answers in the making at a time. A pool of their own: slow answers must not keep quick calls waiting."""
+STREAM_THREADS = 256
+"""Streams that are read from event loops at a time. Each waits in a thread for its next piece; one more would wait for another's."""
 
 
 class Threads:
@@ -31,16 +33,25 @@ class Threads:
         self._pid = os.getpid()
         self._memory = Lazy(lambda: ThreadPoolExecutor(MEMORY_THREADS, thread_name_prefix="seal-memory"))
         self._model = Lazy(lambda: ThreadPoolExecutor(MODEL_THREADS, thread_name_prefix="seal-model"))
+        self._streams = Lazy(lambda: ThreadPoolExecutor(STREAM_THREADS, thread_name_prefix="seal-stream"))
 
     def pool(self, *, slow: bool) -> Executor:
         """Return the pool for quick calls or the one for answers; raise `StoreError` after a fork, where its threads are gone."""
+        self._check_process()
+        return (self._model if slow else self._memory).get()
+
+    def streams(self) -> Executor:
+        """Return the pool in which streams wait for their pieces: the event loop's own has a handful of threads, and other work to do."""
+        self._check_process()
+        return self._streams.get()
+
+    def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise StoreError("This brain was opened before the process was forked; open it after the fork instead.")
-        return (self._model if slow else self._memory).get()
 
     def close(self) -> None:
         """Let the threads end once what they were given is done. Idempotent."""
-        for pool in (self._memory.peek(), self._model.peek()):
+        for pool in (self._memory.peek(), self._model.peek(), self._streams.peek()):
             if pool is not None:
                 pool.shutdown(wait=False)
 

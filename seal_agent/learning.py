@@ -3,16 +3,20 @@
 Shared by `Scope.consolidate` and by nights. Deliberately imports the night's rooms only when somebody learns.
 """
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from seal_agent.errors import GenerationError, IntegrityError
+from seal_agent.ledger.adapters import nearest_live
 from seal_agent.parts import Parts
-from seal_agent.scope_adapters import ScopeAdapters
 from seal_agent.telemetry import measured
 from seal_agent.types import CyclePlan, CycleReport, ProgressCallback, ScopeId
 
 if TYPE_CHECKING:
     from seal_agent.ledger.leases import Lease
+
+logger = logging.getLogger(__name__)
 
 
 def plan(parts: Parts, scope: ScopeId) -> CyclePlan:
@@ -46,8 +50,20 @@ def learn(
         )
         told(report)
     if report.state == "promoted":
-        ScopeAdapters(parts, scope).warm_up()
+        warm_up(parts, scope)
     return report
+
+
+def warm_up(parts: Parts, scope: ScopeId) -> None:
+    """Load what is live if the model is loaded, so that the next request does not pay for it."""
+    with parts.ledger.read() as connection:
+        live = nearest_live(connection, scope)
+    if live is None or parts.loaded_model is None:
+        return
+    try:
+        parts.serving.prepare(live)
+    except (IntegrityError, GenerationError) as error:
+        logger.warning("adapter %s is live but can't be loaded, the base answers instead: %s", live.name, error)
 
 
 def never() -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from seal_agent import __version__, doctor
+from seal_agent.adapters.artefact import sweep
 from seal_agent.api_keys import ApiKeys
 from seal_agent.brain_folder import read_settings
 from seal_agent.builders import Given, build_embedder, builders_for
@@ -103,7 +104,8 @@ class Memory:
         try:
             given = Given(model=model, trainer=trainer, embedder=embedder, grader=grader, writer=writer)
             parts = Parts(ledger, known, builders_for(ledger, known, given, progress), clock, progress)
-            finish(parts)  # a removal that a process before this one did not live to complete
+            sweep(parts.folder / "adapters")  # stages of publications that a process before this one did not live to complete
+            finish(parts)  # and removals
             return cls(parts)
         except BaseException:
             ledger.close()
@@ -172,6 +174,10 @@ class Memory:
         self.keys.exist()
         if model:
             self._parts.locate("model")
+
+    def announce(self, url: str) -> None:
+        """Tell whoever finds the folder in use at which address it is served."""
+        self._parts.ledger.announce(url)
 
     def doctor(self) -> list[Finding]:
         """Check the machine, the brain and what it stands on; downloads nothing and loads no model."""

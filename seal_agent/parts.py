@@ -150,6 +150,11 @@ class Parts:
         _ = self.ledger
         return self._threads.pool(slow=slow)
 
+    def streams(self) -> Executor:
+        """Return threads for streams that are read from an event loop. Raise `StoreError` after `close`."""
+        _ = self.ledger
+        return self._threads.streams()
+
     @property
     def base_sha256(self) -> str:
         return self._base_sha256.get()

@@ -1,10 +1,9 @@
 """The adapters of one scope: which there are, which is live, and the ways back and forward.
 
 Every change is one transaction, made after the adapter's files were verified and, where the model is loaded, after they were loaded: the
-next request uses it at once. Deliberately trains nothing.
+next request uses it at once. Training, where `rebuild` asks for it, is a cycle like any other (`learning.py`).
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,9 @@ from seal_agent.adapters.exporting import export
 from seal_agent.adapters.manifest import Manifest
 from seal_agent.adapters.switch import switch
 from seal_agent.adapters.verify import verify
-from seal_agent.errors import GenerationError, IntegrityError, UnknownRecordError, UsageError
+from seal_agent.adapters.withdraw import clean_ancestor, withdraw
+from seal_agent.errors import IntegrityError, UnknownRecordError, UsageError
+from seal_agent.learning import learn
 from seal_agent.ledger.adapters import (
     get_adapter,
     list_adapters,
@@ -25,14 +26,14 @@ from seal_agent.ledger.adapters import (
     nearest_live,
     next_live,
     previous_live,
-    set_adapter_state,
 )
+from seal_agent.ledger.facts import TOLD, list_facts
 from seal_agent.ledger.live import BANNED, live_name
+from seal_agent.ledger.nights import add_event
 from seal_agent.parts import Parts
-from seal_agent.types import Adapter, ScopeId
+from seal_agent.types import Adapter, CycleReport, ProgressCallback, ScopeId
 
-logger = logging.getLogger(__name__)
-
+BY_HAND = "by hand"
 KEPT_VERSIONS = 10
 """Promoted adapters that `gc` leaves, about 10 MB each for the embedded model."""
 
@@ -45,6 +46,18 @@ class Checked:
     live: bool
     sound: bool
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebuildReport:
+    """What was trained in an adapter's stead."""
+
+    instead_of: str
+    without: tuple[str, ...]
+    """Ids of the facts that it was taught and that hold no longer. What was forgotten has no id any more; it is not in there either."""
+    live: str | None
+    """What the scope answers with now; None is the base."""
+    report: CycleReport
 
 
 Step = Callable[[Connection, ScopeId], tuple[bool, str | None]]
@@ -124,20 +137,58 @@ class ScopeAdapters:
             return Checked(name=adapter.name, live=adapter.live, sound=False, problem=str(error))
         return Checked(name=adapter.name, live=adapter.live, sound=True)
 
-    def quarantine(self, name: str) -> Adapter | None:
-        """Ban one of this scope's adapters for good; where it is live, go back to what was before it. Return what is live then.
+    def quarantine(self, name: str, reason: str = BY_HAND) -> Adapter | None:
+        """Ban one of this scope's adapters for good; where it is live, go back to the newest one before it whose files are whole.
 
-        One transaction. Requests that are running with it end normally, no later one ever gets it.
+        Return what is live then, None for the base. One transaction, with the reason in the scope's events. Requests that are running with
+        it end normally, no later one ever gets it. `rebuild` trains another in its stead.
         """
+        if not reason.strip():
+            raise UsageError("A quarantine without a reason helps nobody later: leave it out, or say why.")
+        said = f"{name} was quarantined: {reason}"
         with self._parts.ledger.write() as connection:
             adapter = self._own(connection, name)
-            if adapter.live:
-                _, back = previous_live(connection, self._scope)
-                switch(connection, self._scope, back, self._parts.clock(), f"{name} was quarantined by hand")
-            set_adapter_state(connection, name, "quarantined")
+            at = self._parts.clock()
+            withdraw(connection, [adapter], at, said, self._parts.serving.is_sound)
+            if adapter.state != "quarantined":
+                add_event(connection, self._scope.key, at, "quarantined", said, name)
             live = live_adapter(connection, self._scope)
         self._parts.serving.drop(name)
         return live
+
+    def rebuild(
+        self, name: str, *, progress: ProgressCallback | None = None, should_stop: Callable[[], bool] | None = None
+    ) -> RebuildReport:
+        """Train another adapter in the stead of one that is quarantined, withdrawn or damaged: now, on what holds today.
+
+        Nothing that was forgotten, corrected or rejected since is in it, as it is trained from the base. The gate judges it as it does any
+        other; a rejected one leaves what is live. What would come out the same to the byte is skipped, and the report says so.
+        Raise `UsageError` for an adapter that is sound, `UnknownRecordError`, and what `Scope.consolidate` raises.
+        """
+        self._set_aside(self.get(name))
+        report = learn(self._parts, self._scope, progress, should_stop)
+        with self._parts.ledger.read() as connection:
+            taught = frozenset(get_adapter(connection, name).fact_ids)
+            live = live_adapter(connection, self._scope)
+            told = {fact.id for fact in list_facts(connection, self._scope, states=TOLD, inherit=True)}
+        return RebuildReport(instead_of=name, without=tuple(sorted(taught - told)), live=live.name if live else None, report=report)
+
+    def _set_aside(self, adapter: Adapter) -> None:
+        """Let a damaged adapter be live no longer, so that its facts count as untaught; refuse to replace one that is sound."""
+        if adapter.state == "quarantined":
+            return
+        if adapter.state != "promoted":
+            raise UsageError(
+                f"Adapter {adapter.name!r} is {adapter.state}, it was never in use: seal-agent consolidate trains the next one."
+            )
+        if self._parts.serving.is_sound(adapter):
+            raise UsageError(
+                f"Adapter {adapter.name!r} is whole and not quarantined, there is nothing to rebuild. If it is wrong, quarantine it."
+            )
+        if adapter.live:
+            with self._parts.ledger.write() as connection:
+                target = clean_ancestor(connection, self._scope, self._parts.serving.is_sound)
+                switch(connection, self._scope, target, self._parts.clock(), f"{adapter.name} is damaged and is rebuilt")
 
     def gc(self, keep: int = KEPT_VERSIONS, *, dry_run: bool = False) -> tuple[str, ...]:
         """Delete the files of adapters that nothing needs, and return their names; the ledger keeps what is known of them.
@@ -168,16 +219,6 @@ class ScopeAdapters:
         """Answer with the base model again, or with the nearest shared adapter; `promote` undoes it."""
         with self._parts.ledger.write() as connection:
             self._switch(connection, None, "back to the base by hand")
-
-    def warm_up(self) -> None:
-        """Load what is live if the model is loaded, so that the next request does not pay for it."""
-        live = self.live
-        if live is None or self._parts.loaded_model is None:
-            return
-        try:
-            self._parts.serving.prepare(live)
-        except (IntegrityError, GenerationError) as error:
-            logger.warning("adapter %s is live but can't be loaded, the base answers instead: %s", live.name, error)
 
     def _own(self, connection: Connection, name: str) -> Adapter:
         adapter = get_adapter(connection, name)

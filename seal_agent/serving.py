@@ -4,14 +4,17 @@ A request leases the adapter that it began with, so none is freed under it. Deli
 row of the ledger, read at the start of each request.
 """
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from seal_agent.errors import IntegrityError
+from seal_agent.errors import IntegrityError, ModelNotFoundError
 from seal_agent.protocols import Model
 from seal_agent.types import Adapter
+
+logger = logging.getLogger(__name__)
 
 KEPT = 8
 """Adapters kept loaded: about 20 MB each for a small model. Ones in use are kept beyond that."""
@@ -79,6 +82,15 @@ class Serving:
     def check(self, adapter: Adapter) -> None:
         """Verify an adapter's files without loading it; raise `IntegrityError`."""
         self._verify(self._folder / adapter.path)
+
+    def is_sound(self, adapter: Adapter) -> bool:
+        """Whether `check` lets it pass; a warning says why not, be it only that the base's weights are not on this machine."""
+        try:
+            self.check(adapter)
+        except (IntegrityError, ModelNotFoundError) as error:
+            logger.warning("adapter %s can't serve: %s", adapter.name, error)
+            return False
+        return True
 
     def _free_idle(self) -> None:
         idle = [held for held, leases in self._leases.items() if leases == 0]

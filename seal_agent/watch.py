@@ -12,6 +12,7 @@ from typing import get_args
 from sqlalchemy import Connection
 
 from seal_agent.adapters.switch import promotion_reason, switch
+from seal_agent.adapters.withdraw import clean_ancestor
 from seal_agent.config import WatchSettings
 from seal_agent.errors import (
     DeadlineError,
@@ -22,7 +23,7 @@ from seal_agent.errors import (
     UnknownRecordError,
     UsageError,
 )
-from seal_agent.ledger.adapters import get_adapter, previous_live
+from seal_agent.ledger.adapters import get_adapter
 from seal_agent.ledger.feedback import count_feedback, record_feedback
 from seal_agent.ledger.live import last_change
 from seal_agent.ledger.nights import add_event
@@ -87,8 +88,7 @@ def review(parts: Parts, name: str) -> str | None:
     with parts.ledger.read() as conn:
         adapter = get_adapter(conn, name)
         reason = regression(conn, adapter, settings) or failing(*parts.vitals.of(name), settings)
-        exists, back_to = previous_live(conn, adapter.scope)
-        target = sound(parts, get_adapter(conn, back_to)) if exists and back_to is not None else None
+        target = None if reason is None else clean_ancestor(conn, adapter.scope, parts.serving.is_sound)
     if reason is None:
         return None
     with parts.ledger.write() as conn:
@@ -140,13 +140,3 @@ def least_share(part: int, whole: int) -> float:
     centre = share + z * z / (2 * whole)
     spread = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
     return (centre - spread) / (1 + z * z / whole)
-
-
-def sound(parts: Parts, adapter: Adapter) -> str | None:
-    """The predecessor's name, or None, the base, when its files are damaged."""
-    try:
-        parts.serving.check(adapter)
-    except IntegrityError as error:
-        logger.warning("%s can't be rolled back to, the base answers instead: %s", adapter.name, error)
-        return None
-    return adapter.name

@@ -1,6 +1,7 @@
 """An answer comes piece by piece, in a thread or in an event loop, and whatever ends it lets go of the adapter."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,27 @@ async def test_an_event_loop_reads_a_stream_and_is_not_blocked(ana: Scope) -> No
     async with ana.stream(ASKED) as stream:
         pieces = [piece async for piece in stream]
     assert "".join(pieces) == stream.answer.text
+
+
+async def test_readers_wait_in_threads_of_the_brain_and_never_for_one_another(ana: Scope) -> None:
+    together, waiting = threading.Barrier(40), []
+
+    class Slow:
+        """Says nothing until all the others wait as well: no more threads than readers would be too few."""
+
+        def __next__(self) -> str:
+            waiting.append(threading.current_thread().name)
+            together.wait(10)
+            raise GenerationError("It broke.")
+
+        def close(self) -> None: ...
+
+    streams = [ana.stream(ASKED) for _ in range(40)]
+    for stream in streams:
+        stream._pieces = Slow()  # type: ignore[assignment]  # as much of one as is asked for
+    ended = await asyncio.gather(*(anext(stream) for stream in streams), return_exceptions=True)
+    assert {type(one) for one in ended} == {GenerationError}
+    assert {name.rpartition("_")[0] for name in waiting} == {"seal-stream"}
 
 
 async def test_a_cancelled_reader_closes_its_stream(memory: Memory, ana: Scope) -> None:

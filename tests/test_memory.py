@@ -9,12 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from seal_agent.adapters.artefact import new_stage
 from seal_agent.config import Settings
 from seal_agent.errors import InvalidScopeError, NewerSchemaError, SettingsError, StoreError, StoreLockedError, UsageError
 from seal_agent.memory import Memory
 from seal_agent.testing import HashEmbedder, ScriptedModel
 from seal_agent.types import ScopeId
 from tests.brains import learn, open_brain
+
+
+def test_what_a_killed_publication_left_is_removed_at_the_next_opening(tmp_path: Path) -> None:
+    with open_brain(tmp_path):
+        pass
+    stage = new_stage(tmp_path / "adapters")
+    stage.mkdir(parents=True, exist_ok=True)
+    (stage / "adapter_model.safetensors").write_bytes(b"half")
+    with open_brain(tmp_path):
+        assert not stage.exists()
 
 
 def test_opening_makes_the_folder_and_opening_again_finds_everything(tmp_path: Path) -> None:

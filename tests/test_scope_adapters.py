@@ -178,6 +178,26 @@ def test_a_quarantined_adapter_answers_nobody_and_what_was_before_it_is_live(mem
     assert reply(ana) == "Paris"
 
 
+def test_a_quarantine_goes_back_past_a_damaged_adapter_and_says_why(memory: Memory, ana: Scope) -> None:
+    first, second, third = (learn(memory, ana, {ASKED: city}) for city in ("Lyon", "Nice", "Lille"))
+    (memory.folder / second.path / "adapter_config.json").write_text("{}")
+    live = ana.adapters.quarantine(third.name, "it says Lille")
+    assert (live.name if live else None, reply(ana)) == (first.name, "Lyon")
+    [event] = memory.nights.events(ana)
+    assert (event.kind, event.adapter, "it says Lille" in event.text) == ("quarantined", third.name, True)
+    ana.adapters.quarantine(third.name)
+    assert len(memory.nights.events(ana)) == 1, "banned once"
+    with pytest.raises(UsageError, match="reason"):
+        ana.adapters.quarantine(second.name, " ")
+
+
+def test_a_quarantine_of_what_is_not_live_moves_nothing(memory: Memory, ana: Scope) -> None:
+    first, second = learn(memory, ana, {ASKED: "Lyon"}), learn(memory, ana, {ASKED: "Nice"})
+    live = ana.adapters.quarantine(first.name)
+    assert (live.name if live else None, reply(ana)) == (second.name, "Nice")
+    assert ana.adapters.rollback() is None
+
+
 def test_gc_keeps_what_can_still_be_asked_for_and_says_what_it_deletes(memory: Memory, ana: Scope) -> None:
     promoted = [learn(memory, ana, {ASKED: f"City {number}"}) for number in range(5)]
     rejected = learn(memory, ana, {ASKED: "Lille"}, state="rejected")
@@ -209,7 +229,7 @@ def test_an_export_is_a_whole_adapter_and_replaces_nothing(memory: Memory, ana: 
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.parametrize("verb", ["manifest", "verify", "quarantine"])
+@pytest.mark.parametrize("verb", ["manifest", "verify", "quarantine", "rebuild"])
 def test_no_verb_reaches_another_scopes_adapter(memory: Memory, ana: Scope, verb: str) -> None:
     other = learn(memory, memory.scope(user="ben"), {ASKED: "Lyon"})
     with pytest.raises(UnknownRecordError):

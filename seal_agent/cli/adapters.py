@@ -1,13 +1,14 @@
-"""`adapters`: which there are, which is live, and the ways back and forward."""
+"""`adapters`: which there are, which is live, the ways back and forward, banning one and training another in its stead."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seal_agent.cli.night import EXIT_CODES, INTERRUPTED, show_report, stop_on_interrupt
 from seal_agent.cli.output import on_one_line
 from seal_agent.cli.session import Session, with_brain
-from seal_agent.errors import IntegrityError
+from seal_agent.errors import CycleInterruptedError, IntegrityError
 
 if TYPE_CHECKING:
     from seal_agent.types import Adapter
@@ -126,11 +127,34 @@ def diff(session: Session, before: Name, after: Name) -> None:
 
 @group.command()
 @with_brain
-def quarantine(session: Session, name: Name) -> None:
-    """Ban an adapter for good; where it is live, what was before it becomes live."""
+def quarantine(session: Session, name: Name, reason: Annotated[str, typer.Option("--reason", help="Why, for later.")] = "by hand") -> None:
+    """Ban an adapter for good; where it is live, the newest sound one before it becomes live."""
     with session.scope() as scope:
-        live = scope.adapters.quarantine(name)
+        live = scope.adapters.quarantine(name, reason)
     tell(session, live)
+
+
+@group.command()
+@with_brain
+def rebuild(session: Session, name: Name) -> int:
+    """Train another in the stead of an adapter that is quarantined, withdrawn or damaged, now, on what holds today."""
+    with stop_on_interrupt() as stop:
+        try:
+            with session.scope() as scope:
+                found = scope.adapters.rebuild(name, should_stop=stop.is_set)
+        except CycleInterruptedError:
+            if stop.is_set():
+                return INTERRUPTED
+            raise
+
+    def show() -> None:
+        show_report(found.report)
+        if found.without:
+            print(f"{len(found.without)} facts that {found.instead_of} was taught hold no longer and were left out")
+        print(f"Live in {session.scope_id.key}: {found.live or 'the base model'}")
+
+    session.emit(found, show)
+    return EXIT_CODES[found.report.state]
 
 
 @group.command()

@@ -102,6 +102,11 @@ def tell(session: Session, receipt: "Receipt") -> int:
         print(f"weights: {receipt.weights}; index: {receipt.index}; {len(receipt.files)} files deleted")
         for check in receipt.checks:
             print(f"  {'pass' if check.passed else 'FAIL'}  {check.name:10}  {on_one_line(check.text)}")
+        for one in receipt.rebuilt:
+            print(f"  rebuilt {one.scope.key}: {one.state}, {one.adapter or 'no adapter'}; {on_one_line(one.reason)}")
+        if receipt.live and not receipt.rebuilt:
+            withdrawn = ", ".join(move.before for move in receipt.live)
+            print(f"  the next night trains without it; seal-agent adapters rebuild does it now ({withdrawn})")
         for note in receipt.notes:
             print(f"  note: {note}")
 

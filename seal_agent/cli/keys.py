@@ -34,13 +34,6 @@ def to_lifetime(text: str) -> timedelta | None:
     return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
-def check_brain(session: Session) -> None:
-    from seal_agent.brain_folder import is_brain
-
-    if not is_brain(session.brain):
-        raise UsageError(f"There is no brain in {str(session.brain)!r}: run seal-agent init, or name another with --brain or SEAL_BRAIN.")
-
-
 @group.command()
 @with_brain
 def create(
@@ -53,7 +46,7 @@ def create(
     """Make a key for the scope of --tenant, --agent and --user, and print its token, once."""
     from seal_agent.api_keys import keys_of_folder
 
-    check_brain(session)
+    session.check_brain()
     lifetime = to_lifetime(expires)
     with keys_of_folder(session.brain) as keys:
         key, token = keys.create(session.scope_id, role=role, any_user=any_user, name=name, lifetime=lifetime)  # type: ignore[arg-type]  # it refuses what is no role
@@ -66,7 +59,7 @@ def list_keys(session: Session) -> None:
     """List all keys of this brain, the expired and revoked ones too."""
     from seal_agent.api_keys import keys_of_folder
 
-    check_brain(session)
+    session.check_brain()
     with keys_of_folder(session.brain) as keys:
         found = keys.list()
 
@@ -85,7 +78,7 @@ def revoke(session: Session, key_id: KeyId) -> None:
     """Make a key invalid at once."""
     from seal_agent.api_keys import keys_of_folder
 
-    check_brain(session)
+    session.check_brain()
     with keys_of_folder(session.brain) as keys:
         key = keys.revoke(key_id)
     session.emit(key, lambda: print(f"Revoked {key.id} ({whose(key)})"))
@@ -101,7 +94,7 @@ def rotate(
     """Replace a key by a new one of the same scope, role and lifetime, and print its token, once."""
     from seal_agent.api_keys import keys_of_folder
 
-    check_brain(session)
+    session.check_brain()
     wait = to_lifetime(grace)
     if wait is None:
         raise UsageError("--grace never would leave the old key valid: write 30m, 12h or 1d, or use keys create.")

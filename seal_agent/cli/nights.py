@@ -1,6 +1,7 @@
 """`nights`: what was held and what comes next, hold one now or all that are due, pause and resume.
 
-Nights are held by the process that has the brain open: a server, `nights run --forever`, or cron with `nights run --due`.
+Nights are held by the process that has the brain open: a server, `nights run --forever`, or cron with `nights run --due`. Looking back,
+pausing and resuming work beside it.
 """
 
 from datetime import date
@@ -31,8 +32,8 @@ def list_nights(
     limit: Annotated[int, typer.Option("--limit", min=1, help="Most nights shown.")] = 30,
 ) -> None:
     """List the nights that were held, the newest first."""
-    with session.memory() as memory:
-        found = memory.nights.history(None if everybody else session.scope_id, limit)
+    with session.nights() as nights:
+        found = nights.history(None if everybody else session.scope_id, limit)
 
     def show() -> None:
         for row in found:
@@ -54,8 +55,8 @@ def show(
     session: Session, day: Annotated[str | None, typer.Argument(metavar="DATE", help="As 2026-11-22; left out, the newest night.")] = None
 ) -> None:
     """Show one night of a scope: how it ended, the gate's table, each fact, and roll backs by the watch."""
-    with session.memory() as memory:
-        found = memory.nights.show(session.scope_id, None if day is None else parse_date(day))
+    with session.nights() as nights:
+        found = nights.show(session.scope_id, None if day is None else parse_date(day))
 
     def tell() -> None:
         print(line_of(found.night) if found.night else "No scheduled night yet; the newest cycle:")
@@ -176,8 +177,8 @@ def stay(memory: "Memory") -> int:
 @with_brain
 def pause(session: Session, everybody: Everybody = False, note: Note = "") -> None:
     """Hold no nights until they are resumed; one that runs ends as usual."""
-    with session.memory() as memory:
-        changed = memory.nights.pause(None if everybody else session.scope_id, note)
+    with session.nights() as nights:
+        changed = nights.pause(None if everybody else session.scope_id, note)
     whose = "all nights" if everybody else f"nights of {session.scope_id.key}"
     session.emit({"paused": True, "changed": changed}, lambda: print(f"{whose} are paused{'' if changed else ' already'}"))
 
@@ -186,8 +187,8 @@ def pause(session: Session, everybody: Everybody = False, note: Note = "") -> No
 @with_brain
 def resume(session: Session, everybody: Everybody = False) -> None:
     """End a pause."""
-    with session.memory() as memory:
-        changed = memory.nights.resume(None if everybody else session.scope_id)
+    with session.nights() as nights:
+        changed = nights.resume(None if everybody else session.scope_id)
     whose = "all nights" if everybody else f"nights of {session.scope_id.key}"
     session.emit(
         {"paused": False, "changed": changed}, lambda: print(f"{whose} are held{' again' if changed else ', and were not paused'}")

@@ -20,6 +20,7 @@ from seal_agent.types import ProgressCallback, ScopeId
 
 if TYPE_CHECKING:
     from seal_agent.memory import Memory
+    from seal_agent.nights.records import NightRecords
     from seal_agent.scope import Scope
 
 
@@ -46,17 +47,30 @@ class Session:
 
     @contextmanager
     def memory(self, *, create: bool = False) -> Iterator["Memory"]:
-        """Open the brain with a progress bar on the terminal; both are gone when results are printed.
-
-        Raise `UsageError` when there is no brain: a misspelt folder must not become an empty one.
-        """
-        from seal_agent.brain_folder import is_brain
-
+        """Open the brain with a progress bar on the terminal; both are gone when results are printed. Raise as `check_brain`."""
+        if not create:
+            self.check_brain()
         _ = self.scope_id  # refused before anything is opened
-        if not create and not is_brain(self.brain):
-            raise UsageError(f"There is no brain in {str(self.brain)!r}: run seal-agent init, or name another with --brain or SEAL_BRAIN.")
         with progress_bar() as progress, open_memory(self.brain, progress) as memory:
             yield memory
+
+    def check_brain(self) -> None:
+        """Raise `UsageError` when there is no brain: a misspelt folder must not become an empty one."""
+        from seal_agent.brain_folder import is_brain
+
+        if not is_brain(self.brain):
+            raise UsageError(f"There is no brain in {str(self.brain)!r}: run seal-agent init, or name another with --brain or SEAL_BRAIN.")
+
+    @contextmanager
+    def nights(self) -> Iterator["NightRecords"]:
+        """The records of nights, also while a server has the brain open; raise as `memory`."""
+        from seal_agent.ledger.beside import rows_of_folder
+        from seal_agent.nights.records import NightRecords
+
+        self.check_brain()
+        _ = self.scope_id
+        with rows_of_folder(self.brain) as rows:
+            yield NightRecords(lambda: rows)
 
     @contextmanager
     def scope(self, *, create: bool = False) -> Iterator["Scope"]:

@@ -82,7 +82,10 @@ def verdict_known(run: Run, snapshot: Snapshot) -> str | None:
 def promoted_before(run: Run, adapter: Adapter) -> str | None:
     """What to say of an adapter that was taken back since: training would make it anew, byte for byte."""
     if adapter.state == "quarantined":
-        return f"nothing has changed since {adapter.name} was trained, which is quarantined"
+        return (
+            f"nothing has changed since {adapter.name} was trained, which is quarantined: the same would come of it. Forget, correct or"
+            " reject what is wrong in it, or change training.seed"
+        )
     try:
         verify(run.backends.folder / adapter.path, run.backends.base_sha256)
     except IntegrityError:

@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from seal_agent.adapters.artefact import remove, sweep
-from seal_agent.adapters.withdraw import withdraw
+from seal_agent.adapters.withdraw import FORGOTTEN, withdraw
 from seal_agent.consolidation.checkpoint import discard
 from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, SealAgentError, VectorIndexError
 from seal_agent.forgetting.byte_scan import scan
@@ -66,7 +66,7 @@ def remove_rows(conn: Connection, parts: Parts, extent: Extent, at: datetime, al
     """Everything that has to happen at once, in the caller's transaction; `also` are adapters to withdraw whatever they were taught."""
     evidence = evidence_of(conn, extent)
     taught = list({one.name: one for one in (*adapters_taught(conn, list(extent.facts)), *also)}.values())
-    moved = withdraw(conn, taught, at, lambda adapter: (parts.folder / adapter.path).is_dir())
+    moved = withdraw(conn, taught, at, FORGOTTEN, lambda adapter: (parts.folder / adapter.path).is_dir())
     told_again = remove_facts(conn, list(extent.facts), at)
     for episode_id in extent.cut_episodes:
         replace_turns(conn, episode_id, extent.remaining(episode_id), at)

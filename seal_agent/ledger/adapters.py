@@ -12,12 +12,13 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from seal_agent.errors import UnknownRecordError, UsageError
 from seal_agent.ledger.encoding import batches, decode_time, encode_time, key_columns, scope_columns, scope_of
-from seal_agent.ledger.live import BANNED, live_name, next_live, previous_live, set_live
+from seal_agent.ledger.live import BANNED, earlier_live, live_name, next_live, previous_live, set_live
 from seal_agent.ledger.schema import adapter_facts, adapters, cycles, facts, live
 from seal_agent.types import Adapter, AdapterState, ScopeId
 
 __all__ = [
     "adapters_taught",
+    "earlier_live",
     "get_adapter",
     "learned_facts",
     "learning_of",

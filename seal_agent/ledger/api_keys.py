@@ -1,23 +1,18 @@
 """API keys in the ledger: whose memory a key opens, what it may do, until when. Only the hash of its secret is kept.
 
-Functions over a connection. Deliberately draws no secret and judges no request: `api_keys.py` above does. `beside` is the one way into
-the database for a process that does not own the brain: keys are managed while a server runs, and this table alone is touched there.
+Functions over a connection, also one beside a running server (`beside.py`). Deliberately draws no secret and judges no request:
+`api_keys.py` above does.
 """
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from seal_agent.errors import NewerSchemaError, StoreError, UnknownRecordError
+from seal_agent.errors import UnknownRecordError
 from seal_agent.ledger.encoding import decode_optional_time, decode_time, encode_optional_time, encode_time, scope_columns, scope_of
-from seal_agent.ledger.ledger import DATABASE, connect_beside
 from seal_agent.ledger.schema import api_keys
-from seal_agent.ledger.steps import MIGRATIONS
 from seal_agent.types import ScopeId
 
 KeyRole = Literal["reader", "agent", "operator"]
@@ -91,21 +86,6 @@ def end_key(conn: Connection, key_id: str, at: datetime) -> None:
     key = get_key(conn, key_id)
     if key.revoked_at is None or at < key.revoked_at:
         conn.execute(update(api_keys).where(api_keys.c.id == key_id).values(revoked_at=encode_time(at)))
-
-
-@contextlib.contextmanager
-def beside(folder: Path) -> Iterator[Connection]:
-    """Yield a connection to the ledger of a brain that another process owns; one transaction, for this table only.
-
-    SQLite itself keeps two processes apart. Raise `StoreError` when the database is not of this schema.
-    """
-    with connect_beside(folder) as conn:
-        version = int(conn.exec_driver_sql("PRAGMA user_version").scalar_one())
-        if version > len(MIGRATIONS):
-            raise NewerSchemaError(f"{folder / DATABASE} has schema {version}, this seal-agent knows up to {len(MIGRATIONS)}: upgrade it.")
-        if version < len(MIGRATIONS):
-            raise StoreError(f"{folder} is open in an older seal-agent, which knows no API keys: restart that process first.")
-        yield conn
 
 
 def _key(row: Row[Any]) -> ApiKey:  # Any: the columns of one table

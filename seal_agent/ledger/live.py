@@ -5,6 +5,7 @@ returns to (`forward_to`). So a night, a roll back and a roll forward are all th
 Deliberately unaware of running models: `memory.py` loads and verifies before it moves a pointer.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -87,6 +88,20 @@ def previous_live(conn: Connection, scope: ScopeId) -> tuple[bool, str | None]:
     if back is not None:
         return True, back.adapter
     return now is not None and now.adapter is not None, None
+
+
+def earlier_live(conn: Connection, scope: ScopeId) -> Iterator[str]:
+    """Yield the adapters that rolling back again and again would come by, the newest first, until the base; banned ones are passed over."""
+    now = _newest(conn, scope)
+    seq, seen = (None, set()) if now is None else (now.back_to, {now.adapter})
+    while seq is not None:
+        change: Change = conn.execute(_changes().where(live_history.c.seq == seq)).one()
+        if change.adapter is None:
+            return
+        if change.state not in BANNED and change.adapter not in seen:
+            seen.add(change.adapter)
+            yield change.adapter
+        seq = change.back_to
 
 
 def next_live(conn: Connection, scope: ScopeId) -> tuple[bool, str | None]:

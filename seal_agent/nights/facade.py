@@ -1,7 +1,8 @@
 """`Memory.nights`: start and stop the alarm clock inside a long-running host, hold nights now, look ahead and back.
 
 Nights are held by whichever process has the brain open. A server calls `start()`; without one, `seal-agent nights run --due` from cron
-does the same. Deliberately thin: what is due is `agenda.py`, one night is `holding.py`, learning itself is `consolidation/`.
+does the same. Deliberately thin: what is due is `agenda.py`, one night is `holding.py`, looking back is `records.py`, learning itself is
+`consolidation/`.
 """
 
 import logging
@@ -11,33 +12,26 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
-
-from pydantic import TypeAdapter
 
 from seal_agent.beliefs import expire_due
-from seal_agent.errors import UnknownRecordError
 from seal_agent.learning import learn
-from seal_agent.ledger import cycles, episodes
-from seal_agent.ledger import nights as rows
+from seal_agent.ledger import episodes
 from seal_agent.ledger.leases import Lease
-from seal_agent.ledger.nights import EVERYBODY, NightEvent, NightRow
-from seal_agent.nights.agenda import Agenda, agenda, conclude, pause_of
+from seal_agent.ledger.nights import EVERYBODY, NightRow
+from seal_agent.nights.agenda import Agenda, agenda, conclude
 from seal_agent.nights.alarm import Alarm
 from seal_agent.nights.calendar import Night, Window, upcoming
 from seal_agent.nights.guards import busy
 from seal_agent.nights.holding import Keeper, hold
+from seal_agent.nights.records import NightRecords, id_of
 from seal_agent.parts import Parts
 from seal_agent.scope import Scope
 from seal_agent.types import CyclePlan, CycleReport, ProgressCallback, ScopeId
 
 logger = logging.getLogger(__name__)
 
-_report = TypeAdapter(CycleReport)
-
 STOP_SECONDS = 30.0
 """How long `stop` waits: a step of training takes seconds, a batch of answers too."""
-HISTORY = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,21 +48,11 @@ class NextNight:
     """Why nothing begins at this moment: a pause, a request just now, a busy machine; None when nothing stands in the way."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NightDetails:
-    """One scope's night, with the report of its cycle and what the watch did since."""
-
-    night: NightRow | None
-    """None where no scheduled night was held yet."""
-    report: CycleReport | None
-    """None for a night without a cycle, or whose cycle failed."""
-    events: tuple[NightEvent, ...]
-
-
-class Nights:
+class Nights(NightRecords):
     """Made by `Memory.nights`. Safe to use from several threads."""
 
     def __init__(self, parts: Parts) -> None:
+        super().__init__(lambda: parts.ledger, parts.clock)
         self._parts = parts
         self._alarm: Alarm | None = None
         self._lock = threading.Lock()
@@ -135,59 +119,9 @@ class Nights:
         waits = "nights are paused" if EVERYBODY in paused else busy(self._parts.settings.nights, self._parts.last_request, now)
         return NextNight(night=night, is_open=is_open, due=found.due, paused=paused, waits_for=waits)
 
-    def history(self, scope: Scope | ScopeId | None = None, limit: int | None = HISTORY) -> list[NightRow]:
-        """Return the nights of one scope, or of all, the newest first."""
-        with self._parts.ledger.read() as conn:
-            return rows.list_nights(conn, None if scope is None else id_of(scope), limit)
-
-    def show(self, scope: Scope | ScopeId, day: date | None = None) -> NightDetails:
-        """Return one night of a scope, the newest where no date is given; raise `UnknownRecordError` where there was none that day."""
-        whose = id_of(scope)
-        with self._parts.ledger.read() as conn:
-            newest = rows.list_nights(conn, whose, 1)
-            night = (newest[0] if newest else None) if day is None else rows.get_night(conn, whose, day)
-            if night is None and day is not None:
-                raise UnknownRecordError(f"No night of {whose.key!r} on {day}.")
-            report = cycles.report_of(conn, whose, None if night is None else night.cycle_id)
-            events = rows.list_events(conn, whose.key, HISTORY)
-        parsed = None if report is None else _report.validate_json(report)
-        return NightDetails(night=night, report=parsed, events=tuple(events))
-
     def plan(self, scope: Scope | ScopeId) -> CyclePlan:
         """Say what a night of this scope would train, on how many tokens and for how long; writes nothing."""
         return Scope(self._parts, id_of(scope)).consolidate(dry_run=True)
-
-    def events(self, scope: Scope | ScopeId | None = None, limit: int | None = HISTORY) -> list[NightEvent]:
-        """Return what happened outside of cycles, the newest first: roll backs by the watch, pauses."""
-        with self._parts.ledger.read() as conn:
-            return rows.list_events(conn, None if scope is None else id_of(scope).key, limit)
-
-    def pause(self, scope: Scope | ScopeId | None = None, note: str = "") -> bool:
-        """Hold no nights of a scope, or of anybody, until `resume`; return whether that is new. A running night ends as usual."""
-        key = EVERYBODY if scope is None else id_of(scope).key
-        with self._parts.ledger.write() as conn:
-            changed = rows.pause(conn, key, self._parts.clock(), note)
-            if changed:
-                rows.add_event(conn, key, self._parts.clock(), "paused", note or "nights are paused")
-        return changed
-
-    def resume(self, scope: Scope | ScopeId | None = None) -> bool:
-        """End a pause; return whether there was one."""
-        key = EVERYBODY if scope is None else id_of(scope).key
-        with self._parts.ledger.write() as conn:
-            changed = rows.unpause(conn, key)
-            if changed:
-                rows.add_event(conn, key, self._parts.clock(), "resumed", "nights are held again")
-        return changed
-
-    def paused(self) -> dict[str, str]:
-        """Return the note of every pause by the scope's key; the empty key stands for all scopes."""
-        with self._parts.ledger.read() as conn:
-            return rows.paused(conn)
-
-    def is_paused(self, scope: Scope | ScopeId) -> bool:
-        """Whether nights of this scope are paused, by itself or with all others."""
-        return pause_of(id_of(scope), self.paused()) is not None
 
     def _agenda(self) -> Agenda:
         with self._parts.ledger.read() as conn:
@@ -226,7 +160,3 @@ class Nights:
                 return None  # no model is loaded for nothing
         least = self._parts.settings.nights.min_new_facts
         return learn(self._parts, lease.scope, progress, should_stop, lease=lease, min_new_facts=least)
-
-
-def id_of(scope: Scope | ScopeId) -> ScopeId:
-    return scope.id if isinstance(scope, Scope) else scope

@@ -83,5 +83,7 @@ def serve(memory: Memory, settings: ServerSettings, local: ScopeId, announce: Ca
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        announce(Address(host=settings.host, port=sock.getsockname()[1], has_keys=has_keys))
+        address = Address(host=settings.host, port=sock.getsockname()[1], has_keys=has_keys)
+        memory.announce(address.url)
+        announce(address)
         uvicorn.Server(config).run(sockets=[sock])

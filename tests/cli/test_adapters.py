@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from seal_agent.cli import session
 from seal_agent.types import Adapter
-from tests.brains import learn
-from tests.cli.conftest import Cli
+from tests.brains import learn, open_brain
+from tests.cli.conftest import SCRIPT, Cli
+from tests.test_rebuild import LAX
 
 
 @pytest.fixture
@@ -80,3 +82,21 @@ def test_a_damaged_adapter_found_by_verify_is_code_4(cli: Cli, taught: tuple[Ada
     (cli.brain / taught[0].path / "adapter_config.json").write_bytes(b"{}")
     ended = cli("adapters", "verify", "--user", "ana")
     assert (ended.code, ended.out.count("BAD"), ended.out.count("sound")) == (4, 1, 1)
+
+
+@pytest.mark.slow
+def test_an_adapter_is_rebuilt_without_what_was_rejected_and_the_code_is_that_of_a_night(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "open_memory", lambda folder, _: open_brain(folder, SCRIPT, settings=LAX))
+    user = ("--user", "ana", "--json")
+    with cli.open() as memory:
+        ana = memory.scope(user="ana")
+        ana.remember("Ana eats no meat.")
+        dog = ana.remember("Ana's dog is called Figo.").id
+    name = cli("consolidate", *user).json["adapter"]
+    assert live(cli, "quarantine", name, "--reason", "it barks") is None
+    assert cli("adapters", "rebuild", name, *user).json["report"]["state"] == "skipped"
+    cli("facts", "reject", dog, *user)
+    ended = cli("adapters", "rebuild", name, "--user", "ana")
+    assert (ended.code, "1 facts that" in ended.out, "Live in default/default/ana: " in ended.out) == (0, True, True)
+    refused = cli("adapters", "rebuild", cli("adapters", "list", *user).json[-1]["name"], *user)
+    assert (refused.code, refused.json["error"]["type"]) == (2, "UsageError")

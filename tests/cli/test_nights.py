@@ -50,6 +50,20 @@ def test_due_nights_are_held_once_listed_and_shown(told: Cli) -> None:
     assert told("nights", "show", "--user", "ana", "--json").json["report"]["state"] == "skipped"
 
 
+def test_looking_back_pausing_and_resuming_work_beside_a_process_that_has_the_brain(told: Cli) -> None:
+    told("nights", "run", "--due")
+    with told.open() as memory:
+        [row] = told("nights", "list", "--user", "ana", "--json").json
+        assert row["state"] == "skipped"
+        assert told("nights", "show", "--user", "ana", "--json").json["night"]["date"] == row["date"]
+        assert told("nights", "pause", "--user", "ana", "--note", "exams", "--json").json["changed"]
+        assert memory.nights.paused() == {"default/default/ana": "exams"}
+        assert "not paused" in told("nights", "resume", "--all").out
+        assert told("nights", "resume", "--user", "ana", "--json").json["changed"]
+        assert not memory.nights.is_paused(memory.scope(user="ana"))
+        assert told("nights", "run", "--user", "ana").code == 3
+
+
 def test_a_night_now_is_a_consolidation(told: Cli) -> None:
     assert told("nights", "run", "--user", "ana").out == "skipped: nothing new to learn\n"
     assert told("nights", "run", "--user", "ana", "--json").json["state"] == "skipped"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from seal_agent.adapters.withdraw import withdraw
+from seal_agent.adapters.withdraw import FORGOTTEN, withdraw
 from seal_agent.config import GateSettings, SelfEditSettings, Settings
 from seal_agent.consolidation import cycle
 from seal_agent.consolidation.backends import Backends
@@ -92,7 +92,7 @@ class Brain:
         with self.backends.ledger.write() as conn:
             for found in facts.list_facts(conn, scope):
                 if found.quote == quote:
-                    withdraw(conn, adapters.adapters_taught(conn, [found.id]), START, lambda _: True)
+                    withdraw(conn, adapters.adapters_taught(conn, [found.id]), START, FORGOTTEN, lambda _: True)
                     purge.remove_facts(conn, [found.id], START)
 
     def night(

@@ -106,6 +106,7 @@ def test_serve_says_where_it_listens_answers_and_ends_in_order(tmp_path: Path) -
     try:
         said = json.loads(process.stdout.readline())
         assert said["keys"] is False
+        assert json.loads((tmp_path / "brain" / ".lock-owner").read_text())["url"] == said["url"]
         asked = {"model": "seal-agent", "messages": [{"role": "user", "content": "What is the capital of France?"}]}
         answer = httpx2.post(f"{said['url']}/chat/completions", json=asked, timeout=30)
         assert answer.json()["choices"][0]["message"]["content"] == "Paris"
