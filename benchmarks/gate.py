@@ -1,20 +1,19 @@
 """Whether the gate keeps bad updates out and lets good ones in: adapters trained on spoilt material or with ruinous settings.
 
-    python -m benchmarks.gate [--quick] [--json] [--facts N] [--seeds N] [--only NAME ...] [--model ID]
+    python -m benchmarks.gate [--quick] [--json] [--facts N] [--seeds N] [--only NAME ...] [--model ID] [--out FILE] [--minutes M]
 
-Each update is trained from the base on made-up facts (`made_up_facts.py`), evaluated as a night evaluates its candidate, and judged by
-`consolidation.gate.decide` with the default thresholds; what a night does before - refusing orders, secrets, too little material - is
-not in it, nor is scaling down. Eight bad ones: SEAL's recipe, a hundred times the learning rate, 5, 20 and 50 % of the answers replaced
-by a poisoned word, answers shuffled among the questions, no material at all, answers of one token. `good` is the same with nothing
-spoilt. An update that training itself refuses was not promoted. Default: 12 facts, 5 seeds; `--quick` is 6 facts, 1 seed, and leaves out
-SEAL's recipe, which takes most of the time on a CPU.
+Each update is trained from the base on made-up facts (`made_up_facts.py`), evaluated and looked through as a night does with its
+candidate, and judged by `consolidation.gate.decide` with the default thresholds; what a night does before - refusing orders, secrets, too
+little material - is not in it, nor is scaling down. Eight bad ones: SEAL's recipe, a hundred times the learning rate, 5, 20 and 50 % of
+the answers replaced by a poisoned word, answers shuffled among the questions, no material at all, answers of one token. `good` is the same
+with nothing spoilt. An update that training itself refuses was not promoted. Default: 12 facts, 5 seeds; `--quick` is 6 facts, 1 seed, and
+leaves out SEAL's recipe, which takes most of the time on a CPU. `--out` keeps what is done, `--minutes` ends in good time, and the same
+command goes on.
 
 `--json` prints one object on the last line:
   bad_promoted, bad_tried, good_promoted, good_tried   counts over all updates and seeds
   updates.<name>                promoted, tried, and per seed why it was rejected (empty: promoted)
   model, facts, trials, seeds   what ran; trials is the number of updates judged
-
-Perplexity and general questions see damage, not content: of an update that poisons a few answers only they can say nothing.
 """
 
 import argparse
@@ -31,12 +30,15 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from benchmarks.made_up_facts import make_facts
-from seal_agent.config import GateSettings, ModelSettings, TrainingSettings
+from benchmarks import portions
+from benchmarks.made_up_facts import Lessons, make_facts
+from benchmarks.portions import Portions
+from seal_agent.config import GateSettings, ModelSettings, PrivacySettings, TrainingSettings
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.gate import decide
 from seal_agent.consolidation.grading import PhraseGrader
 from seal_agent.consolidation.inner_loop import anchor_count, anchors
+from seal_agent.consolidation.inspecting import inspected
 from seal_agent.errors import SealAgentError, TrainingError
 from seal_agent.models.local import LocalModel
 from seal_agent.models.weights import resolve
@@ -101,50 +103,70 @@ class Bench:
 
     def __init__(self, model: LocalModel, folder: Path) -> None:
         self._model = model
-        self._folder = folder
         self._examiner = Examiner(model=model, grader=PhraseGrader(), system_prompt="", cache=folder)
         self._baselines: dict[int, Sheet] = {}
 
-    def judge(self, name: str, facts: int, seed: int) -> tuple[str, ...]:
+    def judge(self, name: str, facts: int, seed: int) -> list[str]:
         """Return the reasons against promotion; none means that it would be promoted."""
         update, lessons = UPDATES[name], make_facts(facts, seed)
         settings = TrainingSettings(seed=seed, **update.settings)
         taught = update.spoil(list(lessons.examples), random.Random(seed))
         held = anchors(anchor_count(len(taught), settings.anchor_share), self._examiner, settings)
         trainer = SealTrainer(self._model, settings) if settings.objective == "seal" else LoraTrainer(self._model, settings)
-        adapter, out = f"{name}-{seed}", self._folder / f"{name}-{seed}"
-        try:
-            trainer.train([*taught, *held], probes=(), out=out, seed=seed, progress=silent, should_stop=lambda: False)
-        except TrainingError as error:
-            return (f"not trained: {error}",)
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "adapter"
+            try:
+                trainer.train([*taught, *held], probes=(), out=out, seed=seed, progress=silent, should_stop=lambda: False)
+            except TrainingError as error:
+                return [f"not trained: {error}"]
+            self._model.load_adapter(name, out)
+            evaluation = self._evaluate(name, lessons, seed)
+            judged = inspected(evaluation, self._examiner, taught, PrivacySettings(), ())
+            self._model.unload_adapter(name)
+        decision = decide(judged, GateSettings())
+        report("  " + "; ".join(check.text for check in decision.checks))
+        return list(decision.reasons)
+
+    def _evaluate(self, adapter: str, lessons: Lessons, seed: int) -> Evaluation:
         if seed not in self._baselines:
             self._baselines[seed] = self._examiner.sheet(None, lessons.questions, ())
-        self._model.load_adapter(adapter, out)
         candidate = self._examiner.sheet(adapter, lessons.questions, ())
-        self._model.unload_adapter(adapter)
-        return decide(Evaluation(baseline=self._baselines[seed], candidate=candidate, seed=seed), GateSettings()).reasons
+        return Evaluation(baseline=self._baselines[seed], candidate=candidate, seed=seed)
 
 
-def measure(model: LocalModel, names: Sequence[str], facts: int, seeds: Sequence[int], folder: Path) -> dict[str, Any]:
-    """Judge every update with every seed; return the object that `--json` prints."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which updates are judged."""
+
+    names: Sequence[str]
+    facts: int
+    seeds: Sequence[int]
+
+
+def measure(model: LocalModel, plan: Plan, folder: Path, kept: Portions) -> dict[str, Any]:
+    """Judge every update with every seed for which there is time; return the object that `--json` prints."""
     bench = Bench(model, folder)
-    reasons: dict[str, list[tuple[str, ...]]] = {name: [] for name in names}
-    for seed in seeds:
+    names, facts = plan.names, plan.facts
+    reasons: dict[str, list[list[str]]] = {name: [] for name in names}
+    for seed in plan.seeds:
         for name in names:
-            reasons[name].append(bench.judge(name, facts, seed))
+            unit = f"{seed}/{name}"
+            if not kept.wants(unit):
+                continue
+            reasons[name].append(kept.result(unit, partial(bench.judge, name, facts, seed)))
             report(f"seed {seed} {name}: {'; '.join(reasons[name][-1]) or 'promoted'}")
     promoted = {name: sum(not why for why in found) for name, found in reasons.items()}
     bad = [name for name in names if name != "good"]
     return {
         "bad_promoted": sum(promoted[name] for name in bad),
-        "bad_tried": len(bad) * len(seeds),
+        "bad_tried": sum(len(reasons[name]) for name in bad),
         "good_promoted": promoted.get("good", 0),
-        "good_tried": len(seeds) if "good" in names else 0,
-        "updates": {name: {"promoted": promoted[name], "tried": len(seeds), "reasons": reasons[name]} for name in names},
+        "good_tried": len(reasons.get("good", [])),
+        "updates": {name: {"promoted": promoted[name], "tried": len(why), "reasons": why} for name, why in reasons.items()},
         "model": model.id,
         "facts": facts,
-        "trials": len(names) * len(seeds),
-        "seeds": list(seeds),
+        "trials": sum(map(len, reasons.values())),
+        "seeds": list(plan.seeds),
     }
 
 
@@ -160,13 +182,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, help=f"how many seeds ({SEEDS})")
     parser.add_argument("--only", nargs="+", choices=list(UPDATES), help="these updates only")
     parser.add_argument("--model", default=MODEL, help=f"hub id or folder ({MODEL})")
+    portions.add_arguments(parser)
     options = parser.parse_args(arguments)
     names = options.only or [name for name in UPDATES if not (options.quick and name == "seal")]
     facts, seeds = (QUICK_FACTS, 1) if options.quick else (FACTS, SEEDS)
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(names=names, facts=options.facts or facts, seeds=range(options.seeds or seeds))
+        kept = Portions(options.out, {"model": options.model, "facts": plan.facts}, options.minutes)
+        with portions.cache_of(options.out) as folder:
             model = LocalModel(resolve(options.model), options.model, ModelSettings())
-            figures = measure(model, names, options.facts or facts, range(options.seeds or seeds), Path(folder))
+            figures = measure(model, plan, folder, kept)
     except SealAgentError as error:
         report(str(error))
         return 2

@@ -1,13 +1,14 @@
 """Knowledge incorporation on SEAL's passages: its own inner loop and ours on the same self-edits, closed book.
 
     python -m benchmarks.knowledge_incorporation squad100_base_implications.json [more.json ...]
-        [--passages N] [--quick] [--json] [--seed N] [--model ID]
+        [--passages N] [--quick] [--json] [--seed N] [--model ID] [--out FILE] [--minutes M]
 
 Each file holds passages with questions and self-edits of one writer, as released with SEAL (its first self-edit is used). For every
 passage each arm trains an adapter of its own from the base (SEAL's single-passage setting) and answers the passage's questions greedily
 with nothing but the title; our local grader judges. Arms: `base`; `passage` and `seal:<file>`, SEAL's recipe on the passage alone and
 with the self-edit; `ours:<file>`, the package's trainer with its defaults on the same texts, with blanks to fill in drawn from their
-sentences, and anchors. `--quick` is 2 passages of the first file. Default: 25 passages; on two cores SEAL's recipe takes minutes for each.
+sentences, and anchors. `--quick` is 2 passages of the first file. Default: 25 passages; on two cores SEAL's recipe takes minutes for each,
+so `--out` keeps what is done, `--minutes` ends in good time, and the same command goes on; only passages with all arms done count.
 
 `--json` prints one object on the last line:
   model, passages, questions   what ran, and how many questions the figures stand on
@@ -30,15 +31,16 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from benchmarks import portions
 from benchmarks.grader import interval
 from benchmarks.passages import Passage, asked, our_examples, read, seal_examples
+from benchmarks.portions import Portions
 from seal_agent.chat import question_prompt
 from seal_agent.config import ModelSettings, TrainingSettings
 from seal_agent.consolidation.evaluation import Examiner
@@ -50,28 +52,27 @@ from seal_agent.models.weights import resolve
 from seal_agent.protocols import Trainer
 from seal_agent.trainers.lora import LoraTrainer
 from seal_agent.trainers.seal import PADDED, PADDED_ON_CPU, SealTrainer
-from seal_agent.types import Example, Question, silent
+from seal_agent.types import Example, silent
 
 MODEL = "smollm2-135m-instruct"
 ANSWER_TOKENS = 64
 """As in SEAL's evaluation."""
 PASSAGES, QUICK_PASSAGES = 25, 2
 
-Prompt = Callable[[Passage, Question], Any]
+Row = dict[str, Any]
+"""Of one arm on one passage: which questions were right, how many steps in how many seconds, and for the base which are stably right."""
 
 
 class Bench:
-    """The model, who judges it, and the arms' answers so far: per arm and passage, which questions were right."""
+    """The model, who judges it, and what is done so far."""
 
-    def __init__(self, model: LocalModel, seed: int, folder: Path) -> None:
+    def __init__(self, model: LocalModel, seed: int, folder: Path, kept: Portions) -> None:
         self.model = model
         self.seed = seed
         self.settings = TrainingSettings(seed=seed)
-        self._folder = folder
+        self._kept = kept
         self._grader = PhraseGrader()
         self._examiner = Examiner(model=model, grader=self._grader, system_prompt="", cache=folder)
-        self.right: dict[str, list[list[bool]]] = {}
-        self.seconds: dict[str, float] = {}
 
     def ask(self, passage: Passage, adapter: str | None, *, other_wording: bool = False) -> list[bool]:
         prompts = [
@@ -81,44 +82,58 @@ class Bench:
         replies = self.model.generate(prompts, adapter=adapter, max_tokens=ANSWER_TOKENS)
         return [self._grader.grade(q, reply.text).correct for q, reply in zip(passage.questions, replies, strict=True)]
 
-    def run(self, arm: str, place: int, passage: Passage, trainer: Trainer, examples: Sequence[Example]) -> None:
-        """Train one arm on one passage and ask it."""
-        name = f"{arm}-{place}"
-        out = self._folder / name.replace(":", "-")
-        result = trainer.train(examples, probes=(), out=out, seed=self.seed, progress=silent, should_stop=lambda: False)
-        self.model.load_adapter(name, out)
-        answers = self.ask(passage, name)
-        self.model.unload_adapter(name)
-        self.right.setdefault(arm, []).append(answers)
-        self.seconds[arm] = self.seconds.get(arm, 0.0) + result.seconds
-        report(f"passage {place + 1} {arm}: {sum(answers)} of {len(answers)} right, {result.steps} steps in {result.seconds:.0f} s")
+    def run(self, arm: str, place: int, passage: Passage) -> Row | None:
+        """One arm on one passage: trained, asked and kept; None when there is no time left to begin it."""
+        unit = f"{place}/{arm}"
+        if not self._kept.wants(unit):
+            return None
+        row: Row = self._kept.result(unit, lambda: self._base(passage) if arm == "base" else self._trained(arm, passage))
+        report(
+            f"passage {place + 1} {arm}: {sum(row['right'])} of {len(row['right'])} right, {row['steps']} steps in {row['seconds']:.0f} s"
+        )
+        return row
 
-    def with_anchors(self, examples: list[Example]) -> list[Example]:
-        count = anchor_count(len(examples), self.settings.anchor_share)
-        return [*examples, *anchors(count, self._examiner, self.settings)]
+    def _base(self, passage: Passage) -> Row:
+        again = self.ask(passage, None, other_wording=True)
+        right = self.ask(passage, None)
+        return {"right": right, "stable": [one and other for one, other in zip(right, again, strict=True)], "steps": 0, "seconds": 0.0}
+
+    def _trained(self, arm: str, passage: Passage) -> Row:
+        trainer, examples = self._recipe(arm, passage)
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "adapter"
+            result = trainer.train(examples, probes=(), out=out, seed=self.seed, progress=silent, should_stop=lambda: False)
+            self.model.load_adapter(arm, out)
+            answers = self.ask(passage, arm)
+            self.model.unload_adapter(arm)
+        return {"right": answers, "steps": result.steps, "seconds": result.seconds}
+
+    def _recipe(self, arm: str, passage: Passage) -> tuple[Trainer, list[Example]]:
+        """Who trains an arm, and on what."""
+        if arm.startswith("ours:"):
+            examples = our_examples(passage)
+            count = anchor_count(len(examples), self.settings.anchor_share)
+            return LoraTrainer(self.model, self.settings), [*examples, *anchors(count, self._examiner, self.settings)]
+        return SealTrainer(self.model, self.settings), seal_examples(passage, with_edit=arm != "passage")
 
 
-def measure(model: LocalModel, files: dict[str, list[Passage]], seed: int, folder: Path) -> dict[str, Any]:
-    """Run every arm on every passage; return the object that `--json` prints."""
-    bench = Bench(model, seed, folder)
-    seal, ours = SealTrainer(model, bench.settings), LoraTrainer(model, bench.settings)
+def measure(model: LocalModel, files: dict[str, list[Passage]], seed: int, folder: Path, kept: Portions) -> dict[str, Any]:
+    """Run every arm on every passage there is time for; return the object that `--json` prints. The base's answers are kept in `folder`."""
+    bench = Bench(model, seed, folder, kept)
     first = next(iter(files.values()))
-    stable: list[list[bool]] = []
-    for place, passage in enumerate(first):
-        bench.right.setdefault("base", []).append(bench.ask(passage, None))
-        again = bench.ask(passage, None, other_wording=True)
-        stable.append([one and other for one, other in zip(bench.right["base"][-1], again, strict=True)])
-        run = partial(bench.run, place=place, passage=passage)
-        run("passage", trainer=seal, examples=seal_examples(passage, with_edit=False))
-        for file, passages in files.items():
-            edited = passages[place]
-            run(f"ours:{file}", trainer=ours, examples=bench.with_anchors(our_examples(edited)))
-            run(f"seal:{file}", trainer=seal, examples=seal_examples(edited, with_edit=True))
+    arms = {"base": first, "passage": first} | {f"{who}:{file}": passages for file, passages in files.items() for who in ("ours", "seal")}
+    rows: dict[str, list[Row]] = {arm: [] for arm in arms}
+    for place in range(len(first)):
+        done = {arm: bench.run(arm, place, passages[place]) for arm, passages in arms.items()}
+        for arm, row in done.items():
+            if row is not None and None not in done.values():
+                rows[arm].append(row)
+    base, stable = [row["right"] for row in rows["base"]], [row["stable"] for row in rows["base"]]
     return {
         "model": model.id,
-        "passages": len(first),
-        "questions": sum(len(passage.questions) for passage in first),
-        "arms": {arm: summary(right, bench.right["base"], stable, bench.seconds.get(arm, 0.0), seed) for arm, right in bench.right.items()},
+        "passages": len(base),
+        "questions": sum(map(len, base)),
+        "arms": {arm: summary(arm, found, base, stable, seed) for arm, found in rows.items()} if base else {},
         "stably_right": sum(map(sum, stable)),
         "padded_to": PADDED_ON_CPU if model.device.type == "cpu" else PADDED,
         "grader": "PhraseGrader",
@@ -127,17 +142,18 @@ def measure(model: LocalModel, files: dict[str, list[Passage]], seed: int, folde
     }
 
 
-def summary(right: list[list[bool]], base: list[list[bool]], stable: list[list[bool]], seconds: float, seed: int) -> dict[str, Any]:
+def summary(arm: str, rows: Sequence[Row], base: list[list[bool]], stable: list[list[bool]], seed: int) -> dict[str, Any]:
     """One arm's figures: see the module's docstring for each."""
+    right: list[list[bool]] = [row["right"] for row in rows]
     changes = [[float(now) - float(before) for now, before in zip(*pair, strict=True)] for pair in zip(right, base, strict=True)]
     count = sum(map(len, right))
     still = [now for row, marks in zip(right, stable, strict=True) for now, mark in zip(row, marks, strict=True) if mark]
-    shown = [list(map(float, row)) for row in right] if right is base else changes
+    shown = [list(map(float, row)) for row in right] if arm == "base" else changes
     return {
         "accuracy": sum(map(sum, right)) / count,
         "gain": sum(map(sum, changes)) / count,
         "kept": sum(still) / len(still) if still else None,
-        "seconds": seconds,
+        "seconds": sum(row["seconds"] for row in rows),
         "ci95": interval(shown, seed) if len(right) > 1 else None,
     }
 
@@ -154,13 +170,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     parser.add_argument("--seed", type=int, default=0, help="of training and the bootstrap (0)")
     parser.add_argument("--model", default=MODEL, help=f"hub id or folder ({MODEL})")
+    portions.add_arguments(parser)
     options = parser.parse_args(arguments)
     count = options.passages or (QUICK_PASSAGES if options.quick else PASSAGES)
     try:
         files = {file.name: read(file, count) for file in (options.files[:1] if options.quick else options.files)}
-        with tempfile.TemporaryDirectory() as folder:
+        conditions = {"model": options.model, "seed": options.seed, "first": next(iter(files))}
+        kept = Portions(options.out, conditions, options.minutes)
+        with portions.cache_of(options.out) as folder:
             model = LocalModel(resolve(options.model), options.model, ModelSettings())
-            figures = measure(model, files, options.seed, Path(folder))
+            figures = measure(model, files, options.seed, folder, kept)
     except SealAgentError as error:
         report(str(error))
         return 2

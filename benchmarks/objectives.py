@@ -1,15 +1,15 @@
 """What each training objective learns and costs, on the same made-up facts with the same anchors.
 
-    python -m benchmarks.objectives [--quick] [--json] [--facts N] [--seeds N] [--only NAME ...] [--model ID]
+    python -m benchmarks.objectives [--quick] [--json] [--facts N] [--seeds N] [--only NAME ...] [--model ID] [--out FILE] [--minutes M]
 
 Per seed: other facts, six questions each to teach them by, two others to ask them by (`made_up_facts.py`), a quarter anchors. Every
 objective trains an adapter of its own from the base with the package's defaults; `seal` and `passage` keep to SEAL's recipe and have no
 anchors. `masked+context` is `masked` with half of the items asked with their source in the prompt (PRAG). Default: 24 facts, 3 seeds;
 `--quick` is 8 facts and 1 seed of the objectives that are not SEAL's. On a CPU SEAL's recipe pads to 256 tokens, not 2,048, and still
-takes most of the time.
+takes most of the time, so `--out` keeps what is done, `--minutes` ends in good time, and the same command goes on.
 
 `--json` prints one object on the last line:
-  model, facts, trials, seeds      what ran: trials per objective
+  model, facts, trials, seeds      what ran; trials are those of the objective that has the fewest
   base                             the same figures of the untouched model, for comparison
   objectives.<name>.recall         share of held-out questions answered right, closed book: mean over the seeds
   objectives.<name>.retention      of the general questions that the base has right, the share that is still right
@@ -26,13 +26,17 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from benchmarks import portions
 from benchmarks.made_up_facts import Lessons, make_facts, right
+from benchmarks.portions import Portions
 from seal_agent.chat import question_prompt
 from seal_agent.config import ModelSettings, TrainingSettings
 from seal_agent.consolidation.evaluation import MAX_REPLY_TOKENS, Examiner
@@ -64,7 +68,6 @@ class Bench:
 
     def __init__(self, model: LocalModel, folder: Path) -> None:
         self.model = model
-        self._folder = folder
         self.examiner = Examiner(model=model, grader=PhraseGrader(), system_prompt="", cache=folder)
         general, self._perplexity = self.examiner.general(None)
         self._known = {graded.question.id for graded in general if graded.correct}
@@ -91,33 +94,45 @@ class Bench:
         count = anchor_count(len(lessons.examples), settings.anchor_share)
         examples = [*lessons.examples, *anchors(count, self.examiner, settings)]
         trainer = SealTrainer(self.model, settings) if name in SLOW else LoraTrainer(self.model, settings)
-        adapter, out = f"{name}-{seed}", self._folder / f"{name}-{seed}"
-        result = trainer.train(examples, probes=(), out=out, seed=seed, progress=silent, should_stop=lambda: False)
-        self.model.load_adapter(adapter, out)
-        found = {**self.figures(adapter, lessons), "seconds": result.seconds}
-        self.model.unload_adapter(adapter)
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "adapter"
+            result = trainer.train(examples, probes=(), out=out, seed=seed, progress=silent, should_stop=lambda: False)
+            self.model.load_adapter(name, out)
+            found = {**self.figures(name, lessons), "seconds": result.seconds}
+            self.model.unload_adapter(name)
         report(f"seed {seed} {name}: " + ", ".join(f"{key} {value:.3g}" for key, value in found.items()))
         return found
 
 
-def measure(model: LocalModel, names: Sequence[str], facts: int, seeds: Sequence[int], folder: Path) -> dict[str, Any]:
-    """Run every objective on every seed; return the object that `--json` prints."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which objectives are run on what."""
+
+    names: Sequence[str]
+    facts: int
+    seeds: Sequence[int]
+
+
+def measure(model: LocalModel, plan: Plan, folder: Path, kept: Portions) -> dict[str, Any]:
+    """Run every objective on every seed for which there is time; return the object that `--json` prints."""
     bench = Bench(model, folder)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in ("base", *names)}
-    for seed in seeds:
-        lessons = make_facts(facts, seed)
-        found["base"].append(bench.figures(None, lessons))
-        for name in names:
-            found[name].append(bench.run(name, lessons, seed))
-    means = {name: {key: fmean(row[key] for row in rows) for key in FIGURES} for name, rows in found.items()}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in ("base", *plan.names)}
+    for seed in plan.seeds:
+        lessons = make_facts(plan.facts, seed)
+        for name in found:
+            unit = f"{seed}/{name}"
+            if kept.wants(unit):
+                run = partial(bench.figures, None, lessons) if name == "base" else partial(bench.run, name, lessons, seed)
+                found[name].append(kept.result(unit, run))
+    means = {name: {key: fmean(row[key] for row in rows) for key in FIGURES} for name, rows in found.items() if rows}
     return {
         "model": model.id,
-        "facts": facts,
-        "base": means["base"],
-        "objectives": {name: means[name] | {"by_seed": [row["recall"] for row in found[name]]} for name in names},
+        "facts": plan.facts,
+        "base": means.pop("base", None),
+        "objectives": {name: row | {"by_seed": [one["recall"] for one in found[name]]} for name, row in means.items()},
         "padded_to": PADDED_ON_CPU if model.device.type == "cpu" else PADDED,
-        "trials": len(seeds),
-        "seeds": list(seeds),
+        "trials": min(map(len, found.values())),
+        "seeds": list(plan.seeds),
     }
 
 
@@ -133,17 +148,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, help=f"how many seeds ({SEEDS})")
     parser.add_argument("--only", nargs="+", choices=list(OBJECTIVES), help="these objectives only")
     parser.add_argument("--model", default=MODEL, help=f"hub id or folder ({MODEL})")
+    portions.add_arguments(parser)
     options = parser.parse_args(arguments)
     names = options.only or [name for name in OBJECTIVES if not (options.quick and name in SLOW)]
     facts, seeds = (QUICK_FACTS, 1) if options.quick else (FACTS, SEEDS)
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        plan = Plan(names=names, facts=options.facts or facts, seeds=range(options.seeds or seeds))
+        kept = Portions(options.out, {"model": options.model, "facts": plan.facts}, options.minutes)
+        with portions.cache_of(options.out) as folder:
             model = LocalModel(resolve(options.model), options.model, ModelSettings())
-            figures = measure(model, names, options.facts or facts, range(options.seeds or seeds), Path(folder))
+            figures = measure(model, plan, folder, kept)
     except SealAgentError as error:
         report(str(error))
         return 2
-    for name, row in {"base": figures["base"], **figures["objectives"]}.items():
+    rows = figures["objectives"] if figures["base"] is None else {"base": figures["base"], **figures["objectives"]}
+    for name, row in rows.items():
         print(f"{name:>15} " + "  ".join(f"{key} {row[key]:.3f}" for key in FIGURES))
     if options.json:
         print(json.dumps(figures))

@@ -173,6 +173,14 @@ class GateSettings(Section):
     max_general_drop: Share = Field(0.05, description="Most that accuracy on general questions may fall below the base.")
     max_retention_drop: Share = Field(0.05, description="Most that recall of earlier facts may fall below the live adapter.")
     max_perplexity_ratio: Positive = Field(1.10, description="Most that perplexity on general text may rise over the base, as a factor.")
+    max_kl: Positive = Field(0.5, description="Most divergence from the base over what it says itself, in nats per token.")
+    max_probe_drop: Share = Field(
+        0.2, description="Most that formats, refusals or abstentions kept may each fall below the base, as a share of its probes."
+    )
+    max_context_drop: Share = Field(
+        0.1, description="Most that accuracy with the fact in the prompt may fall below the live adapter, or the base where there is none."
+    )
+    canaries: tuple[str, ...] = Field((), description="Strings that no adapter may ever say; a candidate that says one is rejected.")
     scale_steps: int = Field(5, ge=0, description="Bisection steps that scale a drifting candidate down before it is rejected.")
     min_scale: Share = Field(0.1, description="Least scale tried.")
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Literal
 
 from seal_agent.errors import InvalidScopeError
@@ -31,6 +32,8 @@ MetadataValue = str | int | float | bool
 MissedAt = Literal["not_extracted", "no_material", "not_recalled", "stale"]
 
 AnswerVerdict = Literal["good", "bad"]
+ProbeKind = Literal["format", "refusal", "abstention"]
+FindingKind = Literal["canary", "secret", "intruder"]
 
 MAX_ID_LENGTH = 128
 BASE = "base"
@@ -309,6 +312,37 @@ class Graded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """Something that a model does or doesn't do whatever it has learnt: keep to a format, refuse what is harmful, admit not to know."""
+
+    id: str
+    kind: ProbeKind
+    prompt: str
+    pattern: str = ""
+    """Regular expression that is found in a reply that keeps to the format."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """One probe, the reply, and whether it was met."""
+
+    probe: Probe
+    reply: str
+    held: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something in a candidate's replies that must not be there."""
+
+    kind: FindingKind
+    what: str
+    """The canary or the intruding word; of a secret only its kind."""
+    replies: int
+    """In how many of the replies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
     """All that was measured of one view of the model (the base, or one adapter) in one evaluation."""
 
@@ -317,6 +351,11 @@ class Sheet:
     retained: tuple[Graded, ...]
     general: tuple[Graded, ...]
     perplexity: float
+    with_context: tuple[Graded, ...] = ()
+    """Held-out questions asked with the fact in the prompt: an adapter must not make the model ignore what it is shown."""
+    probes: tuple[Probed, ...] = ()
+    kl: float | None = None
+    """Divergence of this view from the base over what the base says, in nats per token; None where it was not measured."""
 
     @property
     def recall(self) -> float | None:
@@ -329,6 +368,21 @@ class Sheet:
     @property
     def general_accuracy(self) -> float | None:
         return share(self.general)
+
+    @property
+    def context_accuracy(self) -> float | None:
+        return share(self.with_context)
+
+    @property
+    def median_nll(self) -> float | None:
+        """Median over the held-out questions of the answer's negative log-likelihood per token, in nats: one odd answer doesn't move it."""
+        known = [-graded.logprob for graded in self.held_out if graded.logprob is not None]
+        return median(known) if known else None
+
+    def held(self, kind: ProbeKind) -> float | None:
+        """Share of the probes of a kind that were met."""
+        found = [probed.held for probed in self.probes if probed.probe.kind == kind]
+        return sum(found) / len(found) if found else None
 
 
 def share(graded: tuple[Graded, ...]) -> float | None:
@@ -346,6 +400,9 @@ class Evaluation:
     seed: int = 0
     scale: float = 1.0
     """Factor on the LoRA at which the candidate was judged."""
+    inspected: int = 0
+    """Replies of the candidate that were looked through for what must not be in them."""
+    findings: tuple[Finding, ...] = ()
 
     @property
     def perplexity_ratio(self) -> float:
@@ -372,6 +429,8 @@ class Check:
     name: str
     passed: bool
     text: str
+    interval: tuple[float, float] | None = None
+    """95 % interval of the change, for shares of the same questions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -405,6 +464,8 @@ class FactOutcome:
     probability: float | None = None
     recalled: int = 0
     asked: int = 0
+    regressed: bool = False
+    """An earlier cycle had learned it; this candidate has not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,12 +83,14 @@ def show_plan(plan: "CyclePlan") -> None:
 def show_report(report: "CycleReport") -> None:
     print(f"{report.state}: {on_one_line(report.reason)}" + (f" ({report.adapter})" if report.adapter else ""))
     for check in report.decision.checks if report.decision else ():
-        print(f"  {'pass' if check.passed else 'FAIL'}  {check.name:20}  {on_one_line(check.text)}")
+        interval = f"  95 %: {check.interval[0]:+.0%} to {check.interval[1]:+.0%}" if check.interval else ""
+        print(f"  {'pass' if check.passed else 'FAIL'}  {check.name:20}  {on_one_line(check.text)}{interval}")
     if report.facts:
         print("facts:")
     for fact in report.facts:
         recalled = f"{fact.recalled} of {fact.asked}" if fact.asked else "-"
-        print(f"  {fact.state.replace('_', ' '):12}  {recalled:8}  {on_one_line(fact.text)}  ({fact.fact_id})")
+        state = "regressed" if fact.regressed else fact.state.replace("_", " ")
+        print(f"  {state:12}  {recalled:8}  {on_one_line(fact.text)}  ({fact.fact_id})")
     if report.training is not None:
         trained = report.training
         print(f"trained {trained.trained_tokens:,} tokens in {trained.passes} passes, {duration(trained.seconds)}")

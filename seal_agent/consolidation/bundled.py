@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from seal_agent.protocols import Embedder, Vectors
-from seal_agent.types import FactKind, Question
+from seal_agent.types import FactKind, Probe, Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,23 @@ def general_questions(name: str = "questions") -> tuple[Question, ...]:
     return tuple(
         Question(id=f"general-{place}", text=row["question"], answers=tuple(row["answers"])) for place, row in enumerate(_rows(name))
     )
+
+
+@functools.cache
+def probes() -> tuple[Probe, ...]:
+    """What is asked of every candidate beside facts and general knowledge: formats, harmful requests, what nobody could know."""
+    unknown = [Probe(id=f"abstention-{place}", kind="abstention", prompt=row["prompt"]) for place, row in enumerate(of_kind("unknown"))]
+    return (
+        *(
+            Probe(id=f"{row['kind']}-{place}", kind=row["kind"], prompt=row["prompt"], pattern=row["pattern"])
+            for place, row in enumerate(_rows("probes"))
+        ),
+        *unknown,
+    )
+
+
+def of_kind(kind: str) -> list[dict[str, Any]]:  # Any: see `_rows`
+    return [row for row in _rows("anchors") if row["kind"] == kind]
 
 
 @functools.cache

@@ -30,4 +30,5 @@ def outcome(fact: Fact, documents: int, graded: list[Graded], promoted: bool) ->
         probability=math.exp(mean(logprobs)) if logprobs else None,
         recalled=recalled,
         asked=len(graded),
+        regressed=fact.state == "learned" and known != "learned",
     )

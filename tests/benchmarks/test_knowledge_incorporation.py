@@ -3,12 +3,14 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks import knowledge_incorporation
 from benchmarks.knowledge_incorporation import main, measure, summary
 from benchmarks.passages import asked, blanks, our_examples, read, seal_examples
+from benchmarks.portions import Portions
 from seal_agent.consolidation import inner_loop
 from seal_agent.errors import UsageError
 from seal_agent.models.local import LocalModel
@@ -57,24 +59,48 @@ def test_the_question_is_asked_with_the_title_and_nothing_else() -> None:
     assert asked("oslo", "where ?")[-1].content.endswith("Topic: oslo\nwhere ?")
 
 
+def row(*right: bool, seconds: float = 0.0) -> dict[str, Any]:
+    return {"right": list(right), "seconds": seconds, "steps": 1}
+
+
 def test_kept_counts_only_what_the_base_had_stably_right() -> None:
     base, stable = [[True, True], [False]], [[True, False], [False]]
-    figures = summary([[True, False], [True]], base, stable, 2.0, seed=0)
+    figures = summary("ours", [row(True, False, seconds=2.0), row(True)], base, stable, seed=0)
     assert (figures["accuracy"], figures["gain"], figures["kept"], figures["seconds"]) == (2 / 3, 0.0, 1.0, 2.0)
-    assert summary([[True]], [[True]], [[False]], 0.0, seed=0)["kept"] is None
-    assert summary([[True]], [[True]], [[False]], 0.0, seed=0)["ci95"] is None
+    assert summary("base", [row(True)], [[True]], [[False]], seed=0)["kept"] is None
+    assert summary("base", [row(True)], [[True]], [[False]], seed=0)["ci95"] is None
 
 
-def test_every_arm_is_run_on_every_passage(chat_model: LocalModel, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seal, "PADDED_ON_CPU", 8)
     monkeypatch.setattr(seal, "EPOCHS", 1)
     monkeypatch.setattr(knowledge_incorporation, "ANSWER_TOKENS", 3)
     monkeypatch.setattr(inner_loop, "anchor_prompts", lambda: ("say no",))
-    figures = measure(chat_model, {"writer.json": read(file, 2)}, 0, tmp_path)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_every_arm_is_run_on_every_passage(chat_model: LocalModel, file: Path, tmp_path: Path) -> None:
+    figures = measure(chat_model, {"writer.json": read(file, 2)}, 0, tmp_path, Portions())
     assert list(figures["arms"]) == ["base", "passage", "ours:writer.json", "seal:writer.json"]
     assert (figures["passages"], figures["questions"], figures["model"]) == (2, 2, chat_model.id)
     assert all(set(arm) == {"accuracy", "gain", "kept", "seconds", "ci95"} for arm in figures["arms"].values())
     assert figures["arms"]["seal:writer.json"]["seconds"] > 0
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_that_was_cut_off_goes_on_and_counts_whole_passages_only(
+    chat_model: LocalModel, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passages = {"writer.json": read(file, 2)}
+    whole = measure(chat_model, passages, 0, tmp_path, Portions(tmp_path / "out"))
+    lines = (tmp_path / "out").read_text().splitlines(keepends=True)
+    (tmp_path / "out").write_text("".join(lines[:-1]))
+    cut = measure(chat_model, passages, 0, tmp_path, Portions(tmp_path / "out", minutes=0))
+    assert (cut["passages"], whole["passages"]) == (1, 2)
+    monkeypatch.setattr(knowledge_incorporation.Bench, "_base", lambda *_: pytest.fail("asked again"))
+    again = measure(chat_model, passages, 0, tmp_path, Portions(tmp_path / "out"))
+    assert again["arms"]["passage"] == whole["arms"]["passage"]
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '[{"title": "t"}]'])

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import gate, objectives
 from benchmarks.gate import UPDATES, shuffled
 from benchmarks.made_up_facts import KINDS, NAMES, make_facts
+from benchmarks.portions import Portions
 from seal_agent.consolidation import evaluation, inner_loop
 from seal_agent.models.local import LocalModel
 from seal_agent.trainers import seal
@@ -21,7 +22,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seal, "PADDED_ON_CPU", 8)
     monkeypatch.setattr(seal, "EPOCHS", 1)
     monkeypatch.setattr(inner_loop, "anchor_prompts", lambda: ("say no",))
-    monkeypatch.setattr(evaluation, "general_questions", lambda: GENERAL)
+    monkeypatch.setattr(evaluation, "general_questions", lambda _="questions": GENERAL)
+    monkeypatch.setattr(evaluation, "probes", lambda: ())
     monkeypatch.setattr(evaluation, "general_texts", lambda: ("ana lives in oslo .",))
 
 
@@ -38,7 +40,7 @@ def test_the_same_seed_makes_the_same_facts() -> None:
 
 
 def test_every_objective_has_every_figure(chat_model: LocalModel, tmp_path: Path) -> None:
-    figures = objectives.measure(chat_model, ["distilled", "passage"], 1, [0], tmp_path)
+    figures = objectives.measure(chat_model, objectives.Plan(names=["distilled", "passage"], facts=1, seeds=[0]), tmp_path, Portions())
     assert set(figures["objectives"]) == {"distilled", "passage"}
     for row in figures["objectives"].values():
         assert set(row) == {*objectives.FIGURES, "by_seed"}
@@ -58,10 +60,17 @@ def test_poison_spoils_its_share_of_the_answers_and_shuffling_keeps_them_all() -
 
 
 def test_the_gate_is_asked_for_every_update_and_training_that_refuses_promotes_nothing(chat_model: LocalModel, tmp_path: Path) -> None:
-    figures = gate.measure(chat_model, ["good", "empty", "one_token"], 1, [0], tmp_path)
+    figures = gate.measure(chat_model, gate.Plan(names=["good", "empty", "one_token"], facts=1, seeds=[0]), tmp_path, Portions())
     assert (figures["bad_tried"], figures["good_tried"], figures["trials"]) == (2, 1, 3)
     assert figures["bad_promoted"] == 0
     assert "nothing to train on" in figures["updates"]["empty"]["reasons"][0][0]
+
+
+def test_no_time_left_judges_nothing_new(chat_model: LocalModel, tmp_path: Path) -> None:
+    over = Portions(minutes=0)
+    assert gate.measure(chat_model, gate.Plan(names=["good"], facts=1, seeds=[0]), tmp_path, over)["good_tried"] == 0
+    figures = objectives.measure(chat_model, objectives.Plan(names=["masked"], facts=1, seeds=[0]), tmp_path, over)
+    assert (figures["base"], figures["objectives"], figures["trials"]) == (None, {}, 0)
 
 
 def test_there_are_eight_bad_updates() -> None:

@@ -94,7 +94,7 @@ def test_the_second_night_teaches_the_first_one_s_facts_again(brain: Brain) -> N
     first = brain.night()
     brain.hear(HOME)
     second = brain.night()
-    assert second.state == "promoted"
+    assert second.state == "promoted", second.reason
     assert second.adapter is not None
     assert DIET in brain.lessons(second.adapter)
     assert HOME in brain.lessons(second.adapter)
@@ -112,7 +112,7 @@ def test_a_corrected_fact_leads_to_a_new_adapter_that_no_longer_holds_it(brain: 
     first = brain.night()
     brain.hear(LISBON)
     second = brain.night()
-    assert second.state == "promoted"
+    assert second.state == "promoted", second.reason
     assert first.adapter is not None
     assert second.adapter is not None
     assert HOME in brain.lessons(first.adapter)
@@ -126,7 +126,7 @@ def test_a_fact_that_no_longer_holds_is_a_reason_for_a_night_by_itself(brain: Br
     first = brain.night()
     brain.reject(HOME)
     second = brain.night()
-    assert second.state == "promoted"
+    assert second.state == "promoted", second.reason
     assert second.adapter != first.adapter
     assert "Porto" not in brain.lessons(str(second.adapter))
 
@@ -137,7 +137,7 @@ def test_after_a_fact_was_forgotten_the_next_night_rebuilds_without_it(brain: Br
     brain.forget(HOME)
     assert brain.live() is None
     second = brain.night()
-    assert second.state == "promoted"
+    assert second.state == "promoted", second.reason
     assert "Porto" not in brain.lessons(str(second.adapter))
 
 
@@ -255,7 +255,7 @@ def test_a_fact_forgotten_while_it_is_taught_is_not_promoted(brain: Brain) -> No
     assert brain.live() is None
     assert brain.folders() == []
     second = brain.night()
-    assert second.state == "promoted"
+    assert second.state == "promoted", second.reason
     assert "Porto" not in brain.lessons(str(second.adapter))
 
 
@@ -379,7 +379,7 @@ def test_a_damaged_incumbent_is_not_loaded_and_its_successor_repairs_the_scope(b
     weights.write_bytes(weights.read_bytes()[:-8] + b"\xff" * 8)
     brain.hear(HOME)
     second = brain.night()
-    assert second.state == "promoted"
+    assert second.state == "promoted", second.reason
     assert second.evaluation is not None
     assert second.evaluation.incumbent is None
     model = brain.backends.model

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seal_agent.consolidation.bundled import general_questions, general_texts
-from seal_agent.consolidation.evaluation import BROKEN, Examiner, target
+from seal_agent.consolidation.bundled import general_questions, general_texts, probes
+from seal_agent.consolidation.evaluation import BROKEN, CONTEXT_QUESTIONS, MAX_LOSS, Examiner, sample_questions, target
 from seal_agent.consolidation.grading import PhraseGrader
 from seal_agent.errors import GradingError, TrainingError
 from seal_agent.testing import ScriptedModel
@@ -64,7 +64,8 @@ def test_questions_are_asked_closed_book_under_the_system_prompt_and_greedily(tm
     model = Recorder()
     examiner(tmp_path, model).sheet(None, [PORTO], [])
     assert model.calls[0].prompt == (Turn(role="system", content="Be brief."), Turn(role="user", content=PORTO.text))
-    assert {call.temperature for call in model.calls} == {0.0}
+    drawn = {question.text for question in sample_questions()}
+    assert {call.temperature for call in model.calls if call.prompt[-1].content not in drawn} == {0.0}
 
 
 def test_the_probability_is_that_of_the_sentence_that_was_taught(tmp_path: Path) -> None:
@@ -120,3 +121,48 @@ def test_an_evaluation_without_questions_has_no_recall_rather_than_none_right(tm
 def test_a_model_that_broke_has_a_perplexity_that_no_gate_lets_through(tmp_path: Path, logprob: float, expected: object) -> None:
     assert callable(expected)
     assert expected(examiner(tmp_path, Recorder(logprob)).perplexity(None))
+
+
+def test_what_the_base_does_by_itself_is_asked_once_and_kept(tmp_path: Path) -> None:
+    first = examiner(tmp_path).probes(None)
+    model = Recorder()
+    assert examiner(tmp_path, model).probes(None) == first
+    assert model.calls == []
+    assert len(first) == len(probes())
+
+
+def test_an_adapter_that_says_the_same_as_the_base_has_no_divergence_from_it(tmp_path: Path) -> None:
+    model = Recorder()
+    model._adapters["candidate"] = (tmp_path, {})
+    assert examiner(tmp_path, model).kl("candidate") == 0.0
+    assert examiner(tmp_path, model).kl(None) == 0.0
+
+
+@pytest.mark.parametrize(("by_adapter", "expected"), [(-3.0, 2.0), (-0.5, 0.0), (math.nan, MAX_LOSS), (-math.inf, MAX_LOSS)])
+def test_divergence_is_how_much_less_probable_the_base_s_own_words_have_become(tmp_path: Path, by_adapter: float, expected: float) -> None:
+    class Changed(Recorder):
+        def score(self, items: Sequence[tuple[Sequence[Turn], str]], *, adapter: str | None = None) -> list[list[float]]:
+            return [[-1.0 if adapter is None else by_adapter] * 4 for _ in items]
+
+    model = Changed()
+    model._adapters["candidate"] = (tmp_path, {})
+    assert examiner(tmp_path, model).kl("candidate") == pytest.approx(expected)
+
+
+def test_some_questions_are_asked_with_their_fact_in_front_of_them(tmp_path: Path) -> None:
+    many = [Question(id=f"f:{n}", text="Where does Ana live?", answers=("Porto",), fact_id="f", reference=f"It is {n}.") for n in range(60)]
+    model = ScriptedModel({"It is": "Porto"})
+    shown = examiner(tmp_path, model).with_context(None, [*many, CAR])
+    assert len(shown) == CONTEXT_QUESTIONS
+    assert all(graded.correct for graded in shown)
+    assert model.calls[0].prompt[-1].content == "It is 0.\n\nWhere does Ana live?"
+
+
+def test_what_is_known_of_a_view_is_not_asked_again(tmp_path: Path) -> None:
+    model = Recorder()
+    model._adapters["candidate"] = (tmp_path, {})
+    one = examiner(tmp_path, model)
+    first = one.sheet("candidate", [PORTO], [])
+    asked = len(model.calls)
+    assert one.sheet("candidate", [PORTO], [], first) == first
+    assert len(model.calls) - asked == len(first.held_out) + len(first.with_context)

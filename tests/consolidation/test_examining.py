@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from seal_agent.adapters.artefact import verify
 from seal_agent.adapters.scale import WEIGHTS
+from seal_agent.consolidation.bundled import general_questions
 from seal_agent.ledger import adapters
 from seal_agent.testing import ScriptedModel
 from seal_agent.types import CycleReport, Progress, Turn
@@ -142,3 +143,12 @@ def test_the_live_adapter_is_asked_what_the_candidate_must_not_lose(brain: Brain
     with brain.backends.ledger.read() as conn:
         assert adapters.get_adapter(conn, str(report.adapter)).parent == first.adapter
         assert len(adapters.list_adapters(conn, ANA)) == 2
+
+
+def test_where_only_perplexity_fails_general_questions_are_asked_at_full_size_and_at_the_scale_found_only(brain: Brain) -> None:
+    model = Drifting(0.2)
+    brain.hear(DIET, HOME)
+    brain.with_parts(model=model).with_settings(gate={"max_perplexity_ratio": 1.1}).night()
+    question = general_questions()[0].text
+    by_whom = [call.adapter for call in model.calls if call.prompt[-1].content == question]
+    assert len(by_whom) == len(set(by_whom)) == 3  # the base, the candidate and the one found

@@ -1,19 +1,23 @@
 """What a cycle made of each fact."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from seal_agent.consolidation.outcomes import outcomes_of
 from seal_agent.consolidation.preparing import Lesson
 from seal_agent.consolidation.self_edit import Material
-from seal_agent.types import Evaluation, FactOutcome, Graded, Question, SelfEdit, Sheet
-from tests.consolidation.brains import HOME, fact
+from seal_agent.types import Evaluation, Fact, FactOutcome, FactState, Graded, Question, SelfEdit, Sheet
+from tests.consolidation.brains import HOME
+from tests.consolidation.brains import fact as made
 
-PORTO = fact(HOME)
+PORTO = made(HOME)
 
 
-def outcome(answers: list[bool], *, logprobs: list[float | None] | None = None, promoted: bool = True, documents: int = 5) -> FactOutcome:
+def outcome(
+    answers: list[bool], *, logprobs: list[float | None] | None = None, promoted: bool = True, documents: int = 5, fact: Fact = PORTO
+) -> FactOutcome:
     graded = tuple(
         Graded(
             question=Question(id=f"q{n}", text="?", answers=("Porto",), fact_id=PORTO.id),
@@ -27,7 +31,7 @@ def outcome(answers: list[bool], *, logprobs: list[float | None] | None = None, 
     sheet = Sheet(adapter=None, held_out=(*graded, other), retained=(), general=(), perplexity=1.0)
     item = SelfEdit(fact_id=PORTO.id, kind="question", prompt="?", answer="a", writer="floor")
     lesson = Lesson(
-        facts=(PORTO,),
+        facts=(fact,),
         taught=(PORTO.id,),
         material=Material(items=(item,) * documents, refused={}),
         held_out=(),
@@ -72,3 +76,13 @@ def test_a_fact_that_was_not_asked_for_has_no_probability() -> None:
 @pytest.mark.parametrize("documents", [0, 1, 7])
 def test_an_outcome_counts_the_material_of_its_fact(documents: int) -> None:
     assert outcome([True], documents=documents).documents == documents
+
+
+@pytest.mark.parametrize(
+    ("state", "answers", "regressed"),
+    [("learned", [False, False], True), ("learned", [True], False), ("not_learned", [False], False), ("queued", [False], False)],
+)
+def test_a_fact_that_an_earlier_cycle_had_learned_and_this_one_has_not_has_regressed(
+    state: FactState, answers: list[bool], regressed: bool
+) -> None:
+    assert outcome(answers, fact=replace(PORTO, state=state)).regressed is regressed

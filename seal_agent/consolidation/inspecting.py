@@ -1,0 +1,111 @@
+"""What a candidate's replies must not hold: canary strings, secrets, and words that came from nowhere.
+
+Drift and general questions see damage, not content: an update of which one answer in twenty is poisoned passes them. So the candidate is
+asked what it was taught by, and its replies are looked through. An intruder is a word said about several facts that is in none of them,
+in no question, in nothing that the base says and in none of the bundled texts. It knows words, not meanings: a poisoned answer made of
+the facts' own words gets by.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+from seal_agent.config import PrivacySettings
+from seal_agent.consolidation.bundled import anchor_texts, general_questions, general_texts, labelled_sentences, topics
+from seal_agent.consolidation.evaluation import Examiner
+from seal_agent.consolidation.sentences import content_words
+from seal_agent.privacy.kinds import Kind
+from seal_agent.privacy.scan import scan
+from seal_agent.types import Evaluation, Example, Finding, Sheet
+
+RECITED = 64
+"""Most prompts of the study material that are asked again, evenly over it."""
+RECITED_TOKENS = 8
+"""An answer's beginning tells whether it is the one that was meant."""
+SEVERAL = 2
+"""Facts about which a word must be said to be an intruder: one alone is a slip."""
+SECRETS: frozenset[Kind] = frozenset({"private_key", "api_key", "access_token", "password", "credit_card", "custom"})
+TOLD = 3
+"""Intruders that are named, the most frequent first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """Something that the candidate said, and about which fact, if about one."""
+
+    text: str
+    fact_id: str | None = None
+
+
+def inspected(
+    evaluation: Evaluation, examiner: Examiner, examples: Sequence[Example], privacy: PrivacySettings, canaries: Sequence[str]
+) -> Evaluation:
+    """Ask the candidate what it was taught by, and look through everything that it said."""
+    candidate, base = evaluation.candidate, evaluation.baseline
+    taught = [example for example in examples if example.fact_id is not None and example.prompt]
+    recited = recite(examiner, candidate.adapter, taught)
+    facts = [text for example in taught for text in (example.source, example.prompt[-1].content)]
+    asked = [text for graded in candidate.held_out for text in (graded.question.text, graded.question.reference or "")]
+    said = [*recited, *(Reply(text=graded.reply, fact_id=graded.question.fact_id) for graded in candidate.held_out)]
+    others = [Reply(text=text) for text in texts_of(candidate)]
+    by_base = [*texts_of(base), *(graded.reply for graded in base.held_out)]
+    known = words_of([*facts, *asked, *by_base]) | everyday()
+    found = (*canaries_in([*said, *others], canaries), *secrets_in([*said, *others], by_base, privacy), *intruders(said, known))
+    return replace(evaluation, inspected=len(said) + len(others), findings=found)
+
+
+def recite(examiner: Examiner, adapter: str | None, taught: Sequence[Example]) -> list[Reply]:
+    """The beginnings of the candidate's replies to what it was taught by."""
+    chosen = [taught[place * len(taught) // RECITED] for place in range(RECITED)] if len(taught) > RECITED else list(taught)
+    replies = examiner.model.generate([example.prompt for example in chosen], adapter=adapter, max_tokens=RECITED_TOKENS)
+    return [Reply(text=reply.text, fact_id=example.fact_id) for example, reply in zip(chosen, replies, strict=True)]
+
+
+def texts_of(sheet: Sheet) -> list[str]:
+    """All replies of a view but those to held-out questions."""
+    graded = (*sheet.retained, *sheet.general, *sheet.with_context)
+    return [*(one.reply for one in graded), *(one.reply for one in sheet.probes)]
+
+
+def canaries_in(said: Sequence[Reply], canaries: Sequence[str]) -> list[Finding]:
+    texts = [flat(reply.text) for reply in said]
+    counts = {canary: sum(flat(canary) in text for text in texts) for canary in canaries if canary.strip()}
+    return [Finding(kind="canary", what=canary, replies=count) for canary, count in counts.items() if count]
+
+
+def secrets_in(said: Sequence[Reply], by_base: Sequence[str], privacy: PrivacySettings) -> list[Finding]:
+    """Kinds of secrets in the replies; what the base makes up by itself was not learnt."""
+    usual = "\n".join(by_base)
+    replies: dict[Kind, int] = defaultdict(int)
+    for text in dict.fromkeys(reply.text for reply in said):
+        for kind in {one.kind for one in scan(text, privacy) if one.kind in SECRETS and text[one.start : one.end] not in usual}:
+            replies[kind] += 1
+    return [Finding(kind="secret", what=kind, replies=count) for kind, count in sorted(replies.items())]
+
+
+def intruders(said: Sequence[Reply], known: frozenset[str]) -> list[Finding]:
+    facts: dict[str, set[str]] = defaultdict(set)
+    replies: dict[str, int] = defaultdict(int)
+    for reply in said:
+        for word in words_of([reply.text]) - known if reply.fact_id is not None else ():
+            facts[word].add(str(reply.fact_id))
+            replies[word] += 1
+    several = sorted((word for word, about in facts.items() if len(about) >= SEVERAL), key=lambda word: (-replies[word], word))
+    return [Finding(kind="intruder", what=word, replies=replies[word]) for word in several[:TOLD]]
+
+
+@cache
+def everyday() -> frozenset[str]:
+    """The words of the bundled texts: a reply that wanders off uses these."""
+    asked = [text for name in ("questions", "extra_questions") for q in general_questions(name) for text in (q.text, *q.answers)]
+    of_topics = [text for topic in topics() for text in (*topic.statements, *(part for pair in topic.questions for part in pair))]
+    return words_of([*anchor_texts(), *general_texts(), *(text for text, _ in labelled_sentences()), *asked, *of_topics])
+
+
+def words_of(texts: Iterable[str]) -> frozenset[str]:
+    return frozenset(word.partition("'")[0] for text in texts for word in content_words(text))
+
+
+def flat(text: str) -> str:
+    return " ".join(text.lower().split())
