@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, tuple_
 
 from seal_agent.errors import SealAgentError, UnknownRecordError, UsageError
 from seal_agent.forgetting.cutting import cut, parts_of, says
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 MOST_BELIEFS = 5
 MOST_SPARE = 50
 """Hits asked for beyond the wanted ones where some may be history."""
+
+Place = tuple[str, str]
+"""A scope's key and the id of one of its episodes: ids are a scope's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,26 +221,26 @@ def expire_due(parts: Parts) -> None:
             fact_history.expire(conn, now)
 
 
-def history_in(parts: Parts, scope: ScopeId) -> dict[str, list[str]]:
-    """What was said, by episode, that facts rest on which are history now: not to be told as if it still held."""
+def history_in(parts: Parts, scope: ScopeId) -> dict[Place, list[str]]:
+    """What was said, by place, that facts rest on which are history now: not to be told as if it still held."""
     keys = [scope.key, *(shared.key for shared in scope.ancestors)]
     query = (
-        select(fact_sources.c.episode_id, facts.c.quote)
+        select(fact_sources.c.scope_key, fact_sources.c.episode_id, facts.c.quote)
         .join(facts, facts.c.id == fact_sources.c.fact_id)
         .where(facts.c.scope_key.in_(keys), facts.c.state.in_(list(UNTOLD)))
     )
-    said: dict[str, list[str]] = {}
+    said: dict[Place, list[str]] = {}
     with parts.ledger.read() as conn:
-        for episode_id, quote in conn.execute(query):
-            said.setdefault(episode_id, []).extend(parts_of(quote))
+        for scope_key, episode_id, quote in conn.execute(query):
+            said.setdefault((scope_key, episode_id), []).extend(parts_of(quote))
     return said
 
 
-def without_history(hits: Sequence[Hit], past: dict[str, list[str]], k: int) -> list[Hit]:
+def without_history(hits: Sequence[Hit], past: dict[Place, list[str]], k: int) -> list[Hit]:
     """The hits without the sentences that are history; a turn of which nothing else remains is left out."""
     kept: list[Hit] = []
     for hit in hits:
-        parts = past.get(hit.episode_id or "", ()) if hit.source == "turn" else ()
+        parts = past.get((hit.scope.key, hit.episode_id or ""), ()) if hit.source == "turn" else ()
         if any(says(hit.text, part) for part in parts):
             remaining = cut(hit.text, list(parts))
             if remaining == FORGOTTEN_TURN:
@@ -251,16 +254,16 @@ def explain(parts: Parts, scope: ScopeId, question: str, hits: Sequence[Hit]) ->
     """Put behind the question what was found for it: facts first, those too that were drawn from a turn that was found."""
     with parts.ledger.read() as conn:
         ids = [hit.fact_id for hit in hits if hit.fact_id is not None]
-        spoken = [hit.episode_id for hit in hits if hit.episode_id is not None]
+        spoken = [(hit.scope.key, hit.episode_id) for hit in hits if hit.episode_id is not None]
         resting = drawn_from(conn, spoken)
-        ids += [id for episode_id in spoken for id in resting.get(episode_id, ())]
+        ids += [id for place in spoken for id in resting.get(place, ())]
         found = [get_fact(conn, id) for id in dict.fromkeys(ids)]
         told = [fact for fact in found if fact.state in TOLD][:MOST_BELIEFS]
         live = nearest_live(conn, scope)
         return Explanation(
             question=question,
             beliefs=tuple(belief_of(conn, fact) for fact in told),
-            episodes=tuple(hit for hit in hits if hit.episode_id is not None and hit.episode_id not in resting),
+            episodes=tuple(hit for hit in hits if hit.episode_id is not None and (hit.scope.key, hit.episode_id) not in resting),
             adapter=None if live is None else live.name,
         )
 
@@ -274,19 +277,21 @@ def explain_fact(parts: Parts, scope: ScopeId, fact_id: str) -> Explanation:
         return Explanation(question=fact.text, beliefs=beliefs, episodes=(), adapter=None if live is None else live.name)
 
 
-def drawn_from(conn: Connection, episode_ids: Sequence[str]) -> dict[str, list[str]]:
+def drawn_from(conn: Connection, places: Sequence[Place]) -> dict[Place, list[str]]:
     """Ids of the facts that rest on each of these episodes."""
-    rows = conn.execute(select(fact_sources.c.episode_id, fact_sources.c.fact_id).where(fact_sources.c.episode_id.in_(episode_ids)))
-    found: dict[str, list[str]] = {}
-    for episode_id, fact_id in rows:
-        found.setdefault(episode_id, []).append(fact_id)
+    where = tuple_(fact_sources.c.scope_key, fact_sources.c.episode_id).in_(places)
+    found: dict[Place, list[str]] = {}
+    for scope_key, episode_id, fact_id in conn.execute(
+        select(fact_sources.c.scope_key, fact_sources.c.episode_id, fact_sources.c.fact_id).where(where)
+    ):
+        found.setdefault((scope_key, episode_id), []).append(fact_id)
     return found
 
 
 def belief_of(conn: Connection, fact: Fact) -> Belief:
     said = []
     for source in fact.sources:
-        episode = get_episode(conn, source.episode_id)
+        episode = get_episode(conn, fact.scope, source.episode_id)
         said.append(Said(episode_id=episode.id, turn=source.turn, at=episode.at, text=episode.turns[source.turn].content))
     return Belief(
         fact=fact,

@@ -28,6 +28,7 @@ from seal_agent.ledger.cycles import list_cycles
 from seal_agent.ledger.entries import count_missing_vectors
 from seal_agent.ledger.facts import list_facts
 from seal_agent.ledger.ledger import Ledger
+from seal_agent.ledger.purge import scopes_of_anything
 from seal_agent.nights.facade import Nights
 from seal_agent.parts import Parts
 from seal_agent.protocols import Embedder, Grader, Model, TextWriter, Trainer
@@ -134,14 +135,19 @@ class Memory:
         with self._parts.ledger.read() as connection:
             return episodes.scopes(connection)
 
+    def scopes_of(self, *, user: str | None = None, agent: str | None = None, tenant: str = "default") -> list[ScopeId]:
+        """Return every scope of one user, agent or tenant that holds anything, be it items or an API key: what `erase` would empty."""
+        with self._parts.ledger.read() as connection:
+            return [scope for scope in scopes_of_anything(connection) if is_of(scope, user, agent, tenant)]
+
     def erase(self, *, user: str | None = None, agent: str | None = None, tenant: str = "default", confirm: bool = False) -> Receipt:
-        """Remove everything of one user, agent or tenant: memory, nights, adapters, keys; return the receipt with the proof.
+        """Remove everything of one user, agent or tenant: memory, items, nights, adapters, keys; return the receipt with the proof.
 
         `user` alone is that user with every agent of the tenant, `agent` alone the agent with all its users, neither the whole tenant.
         Tombstones stay, so that an import does not bring it back. Raise `UsageError` without `confirm=True`, `UnknownRecordError` when
         the brain holds nothing of them.
         """
-        named = [scope for scope in self.scopes() if is_of(scope, user, agent, tenant)]
+        named = self.scopes_of(user=user, agent=agent, tenant=tenant)
         if not named:
             raise UnknownRecordError(f"The brain in {self.folder} holds nothing of tenant={tenant!r}, agent={agent!r}, user={user!r}.")
         if not confirm:

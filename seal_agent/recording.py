@@ -82,7 +82,9 @@ def write(parts: Parts, episodes: Sequence[Episode], vectors: Vectors | None) ->
     with parts.ledger.write() as connection:
         added = add_episodes(connection, given, parts.embedder_id)
         # As it was recorded: without the turns that were forgotten here.
-        return [admit(connection, one) if new else get_episode(connection, one.id) for one, new in zip(episodes, added, strict=True)]
+        return [
+            admit(connection, one) if new else get_episode(connection, one.scope, one.id) for one, new in zip(episodes, added, strict=True)
+        ]
 
 
 def embedded(parts: Parts, texts: list[str]) -> Vectors | None:

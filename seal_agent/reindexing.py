@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 
 from seal_agent.errors import EmbeddingError
-from seal_agent.ledger.entries import get_entries
+from seal_agent.ledger.entries import entries_at
 from seal_agent.ledger.staging import count_unstaged, drop_staged, stage, switch_embedder, unstaged
 from seal_agent.parts import Parts
 from seal_agent.protocols import Embedder
@@ -57,7 +57,7 @@ def embed_all(parts: Parts, embedder: Embedder, progress: ProgressCallback) -> i
     done = 0
     while True:
         with parts.ledger.read() as connection:
-            waiting = list(get_entries(connection, unstaged(connection, embedder.id, PORTION)).values())
+            waiting = list(entries_at(connection, unstaged(connection, embedder.id, PORTION)).values())
         if waiting:
             vectors = embedder.embed([text_to_embed(entry) for entry in waiting])
             if len(vectors) != len(waiting):

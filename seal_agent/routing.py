@@ -117,8 +117,10 @@ def known_of(connection: Connection, parts: Parts, scope: ScopeId, live: Adapter
     usable = {fact: vector for fact, vector in vectors.items() if vector.shape == (dim,)}
     if not usable:
         return None
-    unread = [episode.id for seen in (scope, *scope.ancestors) for episode in list_episodes(connection, seen, unextracted_only=True)]
-    newer = [vector for vector in vectors_of_episodes(connection, unread) if vector.shape == (dim,)]
+    newer: list[Vectors] = []
+    for seen in (scope, *scope.ancestors):
+        unread = [episode.id for episode in list_episodes(connection, seen, unextracted_only=True)]
+        newer += [vector for vector in vectors_of_episodes(connection, seen.key, unread) if vector.shape == (dim,)]
     return Known(
         live=live,
         fact_ids=tuple(usable),

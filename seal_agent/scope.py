@@ -91,7 +91,7 @@ class Scope(ScopeFacts):
         id: str | None = None,
         metadata: Mapping[str, MetadataValue] | None = None,
     ) -> Episode:
-        """Record one interaction, verbatim, on disk when this returns; with the same `id` again nothing changes.
+        """Record one interaction, verbatim, on disk when this returns; with the same `id` again in this scope nothing changes.
 
         What the settings under `privacy` redact is replaced by a mark first; `Episode.redacted` says what that was. A bare string is one
         turn of the user. `metadata` are the host's own notes, to filter a search by. Where no embedder can be had, the words are kept and

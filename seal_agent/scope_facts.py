@@ -100,7 +100,7 @@ class ScopeFacts(ABC):
     def reject(self, fact_id: str, reason: str = "") -> Fact:
         """Stop telling a fact because it is wrong; it stays as history, and is not drawn again from what was said. Raise as `correct`."""
         if reason:
-            check_content(reason, "The reason", UsageError)
+            reason = screened(check_content(reason, "The reason", UsageError), self._parts.settings.privacy, "The reason")
         return beliefs.reject(self._parts, self._id, fact_id, reason)
 
     def pin(self, fact_id: str) -> Fact:

@@ -1,9 +1,11 @@
 """The items of one scope: what a host's own code keeps under namespaces and keys (a LangGraph store, for one).
 
-Each call is one transaction. Deliberately judges no value and calls no embedder: vectors come from the caller, named by what made them.
+Each call is one transaction. Deliberately gives values no meaning and calls no embedder: vectors come from the caller, named by what made
+them.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from seal_agent.ledger import items
 from seal_agent.ledger.items import Address, Namespace, NewItem, StoredItem
 from seal_agent.parts import Parts
+from seal_agent.privacy.screen import screened_json
 from seal_agent.protocols import Embedder, Vectors
 from seal_agent.types import ScopeId
 
@@ -43,11 +46,12 @@ class ScopeItems:
             return items.get_items(connection, self._scope, addresses, self._alive_at(expired))
 
     def write(self, changes: Mapping[Address, NewItem | None], embedder_id: str = "") -> None:
-        """Put items, and delete those at addresses with None, in one transaction.
+        """Put items, and delete those at addresses with None, in one transaction; values are screened by the privacy policy.
 
-        Raise `EmbeddingError` for vectors that can't be compared with those stored.
+        Where something was taken out of a value, the vectors of what was given go with it: it waits to be embedded. Raise
+        `EmbeddingError` for vectors that can't be compared with those stored, `BlockedContentError` for what the policy keeps out.
         """
-        put = [item for item in changes.values() if item is not None]
+        put = [self._screened(item) for item in changes.values() if item is not None]
         with self._parts.ledger.write() as connection:
             for dimension in {len(vector) for item in put for vector in item.vectors.values()}:
                 items.check_dimension(connection, embedder_id, dimension)
@@ -109,6 +113,10 @@ class ScopeItems:
         """Delete what has expired; return how many items that were."""
         with self._parts.ledger.write() as connection:
             return items.sweep_items(connection, self._scope, self._parts.clock())
+
+    def _screened(self, item: NewItem) -> NewItem:
+        value = screened_json(item.value, self._parts.settings.privacy, f"The item {item.key!r}")
+        return item if value == item.value else replace(item, value=value, vectors={})
 
     def _alive_at(self, expired: bool) -> datetime | None:
         return None if expired else self._parts.clock()

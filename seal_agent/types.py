@@ -118,7 +118,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """One recorded interaction. Append-only; `id` is deterministic where the caller gave an idempotency key."""
+    """One recorded interaction. Append-only; `id` is its scope's own, and the caller's where one was given."""
 
     id: str
     scope: ScopeId

@@ -102,15 +102,15 @@ def add_episodes_of(theirs: Connection, ours: Connection, scope: ScopeId, tally:
         if added:
             tally.added["episodes"] += 1
             if extracted[episode.id] is not None:
-                mark_extracted(ours, [episode.id], datetime.fromisoformat(extracted[episode.id]))
+                mark_extracted(ours, scope, [episode.id], datetime.fromisoformat(extracted[episode.id]))
         else:
             tally.known["episodes"] += 1
 
 
 def vectors_of_turns(theirs: Connection, episode: Episode) -> tuple[Vectors | None, str | None]:
     """The stored vectors of an episode's turns, if one embedder made all of them; else they are embedded anew by and by."""
-    query = select(entries.c.embedder, entries.c.vector).where(entries.c.episode_id == episode.id).order_by(entries.c.turn)
-    rows = theirs.execute(query).all()
+    turns = (entries.c.scope_key == episode.scope.key, entries.c.episode_id == episode.id)
+    rows = theirs.execute(select(entries.c.embedder, entries.c.vector).where(*turns).order_by(entries.c.turn)).all()
     embedders = {row.embedder for row in rows}
     if len(embedders) != 1 or None in embedders:
         return None, None
@@ -125,7 +125,7 @@ def add_facts_of(theirs: Connection, ours: Connection, scope: ScopeId, taken: se
     for fact in list_facts(theirs, scope):
         if fact.id in known:
             tally.known["facts"] += 1
-        elif is_forgotten(ours, fact) or not all_known(ours, episodes, [s.episode_id for s in fact.sources]):
+        elif is_forgotten(ours, fact) or not all_known(ours, episodes, [s.episode_id for s in fact.sources], scope):
             tally.left_out["forgotten"] += 1
         else:
             new[fact.id] = rows[fact.id]
@@ -176,9 +176,13 @@ def copy_folder(source: Ledger, target: Ledger, adapter: Adapter) -> Path:
     return to
 
 
-def all_known(conn: Connection, table: Table, ids: Sequence[str]) -> bool:
+def all_known(conn: Connection, table: Table, ids: Sequence[str], scope: ScopeId | None = None) -> bool:
+    """Whether the table holds all of these ids; those of one scope where ids are a scope's own."""
     wanted = set(ids)
-    return not wanted or set(conn.execute(select(table.c.id).where(table.c.id.in_(wanted))).scalars()) == wanted
+    query = select(table.c.id).where(table.c.id.in_(wanted))
+    if scope is not None:
+        query = query.where(table.c.scope_key == scope.key)
+    return not wanted or set(conn.execute(query).scalars()) == wanted
 
 
 def add_rows(conn: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

@@ -16,7 +16,7 @@ from seal_agent.archive.saving import SETTINGS
 from seal_agent.errors import ArchiveError, IntegrityError, StoreError
 from seal_agent.ledger.adapters import list_adapters
 from seal_agent.ledger.encoding import batches
-from seal_agent.ledger.entries import get_entries
+from seal_agent.ledger.entries import entries_at
 from seal_agent.ledger.episodes import list_episodes, scopes
 from seal_agent.ledger.generations import retire_others
 from seal_agent.ledger.ledger import DATABASE, Ledger
@@ -70,9 +70,8 @@ def check(brain: Path) -> None:
                 raise IntegrityError(f"its database is damaged: {'; '.join(faults) or tuple(dangling or ())}")
             for scope in scopes(connection):
                 list_episodes(connection, scope)
-            ids = list(connection.exec_driver_sql("SELECT id FROM entries").scalars())
-            for batch in batches(ids):
-                get_entries(connection, batch)
+            for batch in batches(list(connection.exec_driver_sql("SELECT seq FROM entries").scalars())):
+                entries_at(connection, batch)
             adapters = list_adapters(connection, None)
         for adapter in adapters:
             folder = brain / adapter.path

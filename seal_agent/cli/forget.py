@@ -61,9 +61,7 @@ def erase(
     agent = None if whole_tenant else session.agent
     with session.memory() as memory:
         if not yes:
-            from seal_agent.memory import is_of
-
-            scopes = [scope for scope in memory.scopes() if is_of(scope, session.user, agent, session.tenant)]
+            scopes = memory.scopes_of(user=session.user, agent=agent, tenant=session.tenant)
             lines = [f"{scope.key}: everything would go" for scope in scopes] or ["The brain holds nothing of them."]
             session.emit(
                 {"scopes": [scope.key for scope in scopes]}, lambda: print("\n".join([*lines, "Nothing was removed; --yes does it."]))
@@ -83,6 +81,9 @@ def show_plan(plan: "ForgetPlan") -> None:
         print(f"episode    {episode_id}, whole")
     for cut in plan.cuts:
         print(f"turn       {on_one_line(cut.text)}  ->  {on_one_line(cut.remaining)}  ({cut.episode_id}:{cut.turn})")
+    for note in plan.note_cuts:
+        label = "outcome" if note.key is None else f"metadata {note.key!r}"
+        print(f"note       {on_one_line(note.text)}  ->  {on_one_line(note.remaining or '[forgotten]')}  ({note.episode_id}, {label})")
     for fact in plan.told_again:
         print(f"told again {on_one_line(fact.text)}  ({fact.id})")
     for hit in plan.similar:

@@ -41,6 +41,7 @@ class Checkpoint:
         found = self._read(step, kind)
         if found is None:
             with self._run.write() as conn:
+                self._run.check_foundation(conn)
                 cycles.drop_steps(conn, self._run.id, keep=self._passed)
             found = make()
             self._write(step, kind.dump_json(found), files(found))
@@ -68,6 +69,13 @@ class Checkpoint:
     def _write(self, step: str, value: bytes, files: Iterable[Path]) -> None:
         record = {"value": json.loads(value), "files": {str(file.relative_to(self._run.workplace)): hash_of(file) for file in files}}
         content = json.dumps(record).encode()
+        # The file inside the transaction: whoever forgets comes before it, and is noticed, or after it, and finds the file.
+        with self._run.write() as conn:
+            self._run.check_foundation(conn)
+            self._write_file(step, content)
+            cycles.record_step(conn, self._run.id, step, hashlib.sha256(content).hexdigest(), self._run.clock())
+
+    def _write_file(self, step: str, content: bytes) -> None:
         try:
             write_through(self._file(step), content)
         except OSError as error:
@@ -76,8 +84,6 @@ class Checkpoint:
                     f"No space left for the checkpoint of {self._run.scope.key!r}; free some, then consolidate."
                 ) from error
             raise
-        with self._run.write() as conn:
-            cycles.record_step(conn, self._run.id, step, hashlib.sha256(content).hexdigest(), self._run.clock())
 
     def _file(self, step: str) -> Path:
         return self._run.workplace / f"{step}.json"
@@ -104,9 +110,13 @@ def hash_of(file: Path) -> str:
 
 def sweep(run: Run) -> None:
     """Remove what cycles left that have ended: their process died before it could."""
-    folders = [path for path in run.workplace.parent.glob("c_*") if path.is_dir()]
+    remove_left_over(run.backends.ledger, run.workplace.parent)
+
+
+def remove_left_over(ledger: Ledger, workplaces: Path) -> None:
+    folders = [path for path in workplaces.glob("c_*") if path.is_dir()]
     if folders:
-        with run.backends.ledger.read() as conn:
+        with ledger.read() as conn:
             running = {row.id for row in cycles.running_cycles(conn)}
         for folder in folders:
             if folder.name not in running:
@@ -114,10 +124,11 @@ def sweep(run: Run) -> None:
 
 
 def discard(ledger: Ledger, folder: Path, scope: ScopeId) -> None:
-    """Delete the checkpoint of this scope's unfinished cycle: the next one begins anew. For whoever forgets something of it."""
+    """Delete the checkpoints of cycles that see this scope, unfinished or left over: the next one begins anew. For whoever forgets."""
     with ledger.read() as conn:
         ids = [row.id for row in cycles.running_cycles(conn) if row.scope == scope or scope in row.scope.ancestors]
     for cycle_id in ids:
         with ledger.write() as conn:
             cycles.drop_steps(conn, cycle_id, keep=())
         shutil.rmtree(folder / "cycles" / cycle_id, ignore_errors=True)
+    remove_left_over(ledger, folder / "cycles")

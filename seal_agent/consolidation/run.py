@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from seal_agent.adapters.artefact import adapter_name, remove
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.evaluation import Examiner
-from seal_agent.errors import CycleInterruptedError, LeaseLostError, StoreError
+from seal_agent.errors import CycleInterruptedError, LeaseLostError, StoreError, TrainingError
 from seal_agent.ledger import adapters, cycles, facts, leases
 from seal_agent.ledger.leases import Lease
 from seal_agent.types import FactState, Progress, ProgressCallback, ScopeId
@@ -74,6 +74,11 @@ class Run:
             leases.check(conn, self.lease)
             yield conn
 
+    def check_foundation(self, conn: Connection) -> None:
+        """Raise `TrainingError` when something that the cycle works on was forgotten since it began."""
+        if not cycles.can_go_on(conn, self.id):
+            raise TrainingError("Facts being taught were forgotten meanwhile; nothing was promoted. Consolidate again.")
+
     def must_stop(self) -> bool:
         """Whether the caller wants it, or the cycle is somebody else's by now."""
         return self.should_stop() or self.lost.is_set()
@@ -120,6 +125,11 @@ def running(run: Run) -> Iterator[Staged]:
         raise
     except (CycleInterruptedError, KeyboardInterrupt, SystemExit):
         logger.info("cycle %s of %s was stopped; it goes on where it stopped", run.id, run.scope.key)
+        raise
+    except OSError as error:
+        close_failed(run, f"{type(error).__name__}: {error}")
+        with run.backends.ledger.read() as conn:
+            run.check_foundation(conn)  # whoever forgot something took the files away
         raise
     except BaseException as error:  # whatever it is: nothing may stay half done; it is raised again
         close_failed(run, f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)

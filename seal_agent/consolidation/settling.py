@@ -111,7 +111,7 @@ def record(conn: Connection, run: Run, selection: Selection, drafts: Sequence[Dr
         facts.add_fact(conn, draft.fact, draft.vector, run.backends.embedder.id)
         for old in draft.supersedes:
             facts.supersede(conn, old, draft.fact.id, draft.fact.valid_from)
-    episodes.mark_extracted(conn, [episode.id for episode in selection.episodes], at)
+    episodes.mark_extracted(conn, run.scope, [episode.id for episode in selection.episodes], at)
 
 
 def register(

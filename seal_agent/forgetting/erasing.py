@@ -22,14 +22,15 @@ from seal_agent.forgetting.planning import Extent
 from seal_agent.forgetting.records import ByteScan, LiveMove, Receipt, Withdrawn
 from seal_agent.ledger.adapters import adapters_taught
 from seal_agent.ledger.cycles import list_cycles
+from seal_agent.ledger.episodes import get_episode
 from seal_agent.ledger.migrations import BACKUP_PATTERN
 from seal_agent.ledger.purge import (
     begin_erasure,
+    cut_episode,
     end_erasure,
     files_are_gone,
     remove_episodes,
     remove_facts,
-    replace_turns,
     scrub_reports,
     unfinished_erasures,
 )
@@ -55,6 +56,7 @@ class Removed:
     facts: tuple[str, ...]
     episodes: tuple[str, ...]
     turns: int
+    notes: int
     evidence: Evidence
     told_again: tuple[str, ...]
     reports: int
@@ -62,22 +64,31 @@ class Removed:
     live: tuple[LiveMove, ...]
 
 
-def remove_rows(conn: Connection, parts: Parts, extent: Extent, at: datetime, also: Sequence[Adapter] = ()) -> Removed:
+def remove_rows(conn: Connection, parts: Parts, extents: Sequence[Extent], at: datetime, also: Sequence[Adapter] = ()) -> Removed:
     """Everything that has to happen at once, in the caller's transaction; `also` are adapters to withdraw whatever they were taught."""
-    evidence = evidence_of(conn, extent)
-    taught = list({one.name: one for one in (*adapters_taught(conn, list(extent.facts)), *also)}.values())
+    evidence = Evidence()
+    going = [id for extent in extents for id in extent.facts]
+    taught = list({one.name: one for one in (*adapters_taught(conn, going), *also)}.values())
     moved = withdraw(conn, taught, at, FORGOTTEN, lambda adapter: (parts.folder / adapter.path).is_dir())
-    told_again = remove_facts(conn, list(extent.facts), at)
-    for episode_id in extent.cut_episodes:
-        replace_turns(conn, episode_id, extent.remaining(episode_id), at)
-    remove_episodes(conn, extent.episodes, at)
-    reports = scrub_reports(conn, [*extent.facts, *extent.episodes], [text for text in evidence.texts if len(text) > 1])
+    told_again: list[str] = []
+    reports = 0
+    for extent in extents:
+        found = evidence_of(conn, extent)
+        told_again += remove_facts(conn, list(extent.facts), at)
+        for episode_id in extent.cut_episodes:
+            episode = get_episode(conn, extent.scope, episode_id)
+            cut_episode(conn, episode, extent.remaining(episode_id), extent.remaining_notes(episode), at)
+        remove_episodes(conn, extent.scope, extent.episodes, at)
+        texts = [text for text in found.texts if len(text) > 1]
+        reports += scrub_reports(conn, extent.scope, [*extent.facts, *extent.episodes], texts)
+        evidence.extend(found)
     removed = Removed(
         id=f"r_{uuid.uuid4().hex[:16]}",
         at=at,
-        facts=tuple(extent.facts),
-        episodes=tuple(extent.episodes),
-        turns=len(extent.cuts),
+        facts=tuple(going),
+        episodes=tuple(id for extent in extents for id in extent.episodes),
+        turns=sum(len(extent.cuts) for extent in extents),
+        notes=sum(len(extent.note_cuts) for extent in extents),
         evidence=evidence,
         told_again=tuple(told_again),
         reports=reports,
@@ -123,6 +134,7 @@ def complete(parts: Parts, scopes: Sequence[ScopeId], removed: Removed) -> Recei
         facts=removed.facts,
         episodes=removed.episodes,
         turns=removed.turns,
+        episode_notes=removed.notes,
         entries=len(removed.evidence.texts),
         told_again=removed.told_again,
         reports=removed.reports,

@@ -1,6 +1,7 @@
 """What to look for on disk after a removal: taken from the rows before they go, and weighed against what stays."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,7 +11,12 @@ from seal_agent.consolidation.sentences import split_sentences
 from seal_agent.forgetting.byte_scan import Needle, needles_of_ids, needles_of_text, needles_of_vector, telling_pieces
 from seal_agent.forgetting.cutting import says
 from seal_agent.forgetting.planning import Extent, entry_rows
-from seal_agent.ledger.schema import cycles, entries, facts
+from seal_agent.ledger.encoding import batches
+from seal_agent.ledger.episodes import get_episode
+from seal_agent.ledger.items import find_items
+from seal_agent.ledger.purge import notes_of
+from seal_agent.ledger.schema import cycles, entries, episodes, facts, item_vectors, items
+from seal_agent.types import ScopeId
 
 T = TypeVar("T")
 MOST = 300
@@ -36,6 +42,8 @@ def evidence_of(conn: Connection, extent: Extent) -> Evidence:
     rows = entry_rows(conn, extent)
     places = {f"{id}:{turn}": one for (id, turn), one in extent.cuts.items()}
     lost = [lost_words(one.text, one.remaining) for one in places.values()]
+    lost += [lost_words(one.text, one.remaining or "") for one in extent.note_cuts.values()]
+    lost += [text for id in extent.episodes for text in notes_of(get_episode(conn, extent.scope, id))]
     return Evidence(
         texts=list(
             dict.fromkeys(
@@ -49,6 +57,27 @@ def evidence_of(conn: Connection, extent: Extent) -> Evidence:
     )
 
 
+def item_evidence(conn: Connection, scope: ScopeId) -> Evidence:
+    """The same for the items of a scope, before they go."""
+    stored = find_items(conn, scope, (), None)
+    texts = {text: None for item in stored for text in (item.key, *item.namespace, *texts_in(json.loads(item.value)))}
+    blobs = select(item_vectors.c.vector).join(items, items.c.seq == item_vectors.c.item).where(items.c.scope_key == scope.key)
+    return Evidence(texts=list(texts), vectors=list(conn.execute(blobs).scalars()))
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Every text in parsed JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from texts_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts_in(inner)
+
+
 def lost_words(text: str, remaining: str) -> str:
     """The longest run of lines or sentences of a turn that did not stay."""
     return max((sentence for sentence in split_sentences(text) if not says(remaining, sentence)), key=len, default="")
@@ -58,7 +87,10 @@ def needles_of(conn: Connection, evidence: Evidence) -> tuple[list[Needle], int]
     """Return what to look for, and how many excerpts were left out because what stays holds the same; call it after the removal."""
     stays = "\0".join(_kept_texts(conn))
     pieces = _kept_pieces(conn)
-    needles = needles_of_ids(id for id in evidence.ids if id not in stays)
+    kept_ids = {
+        id for batch in batches(evidence.ids) for id in conn.execute(select(episodes.c.id).where(episodes.c.id.in_(batch))).scalars()
+    }
+    needles = needles_of_ids(id for id in evidence.ids if id not in stays and id not in kept_ids)
     shared = 0
     for text in evenly(evidence.texts):
         found, left_out = needles_of_text(text, stays.__contains__)
@@ -75,10 +107,23 @@ def evenly(items: Sequence[T]) -> Sequence[T]:
 
 
 def _kept_texts(conn: Connection) -> list[str]:
-    queries = (entries.c.text, facts.c.text, facts.c.quote, cycles.c.report, cycles.c.reason)
-    return [text for column in queries for text in conn.execute(select(column).where(column.is_not(None))).scalars()]
+    queries = (
+        entries.c.text,
+        facts.c.text,
+        facts.c.quote,
+        cycles.c.report,
+        cycles.c.reason,
+        episodes.c.outcome,
+        items.c.namespace,
+        items.c.key,
+    )
+    plain = [text for column in queries for text in conn.execute(select(column).where(column.is_not(None))).scalars()]
+    written = (episodes.c.metadata, items.c.value)
+    nested = [json.loads(text) for column in written for text in conn.execute(select(column).where(column.is_not(None))).scalars()]
+    return [*plain, *(text for value in nested for text in texts_in(value))]
 
 
 def _kept_pieces(conn: Connection) -> set[bytes]:
-    blobs = conn.execute(select(entries.c.vector).where(entries.c.vector.is_not(None))).scalars()
+    columns = (entries.c.vector, item_vectors.c.vector)
+    blobs = [blob for column in columns for blob in conn.execute(select(column).where(column.is_not(None))).scalars()]
     return {piece for blob in blobs for piece in (*telling_pieces(blob), blob)}

@@ -11,10 +11,11 @@ from sqlalchemy import Connection
 
 from seal_agent.forgetting.records import Targets
 from seal_agent.ledger.encoding import decode_vector
-from seal_agent.ledger.entries import Entry, entries_at, get_entries, scope_vectors_after
+from seal_agent.ledger.entries import entries_at, get_entries, scope_vectors_after
 from seal_agent.ledger.postings import seqs_with
 from seal_agent.protocols import Vectors
 from seal_agent.retrieval.lexical import STOP_WORDS, terms
+from seal_agent.retrieval.search import hit
 from seal_agent.types import Hit, ScopeId
 
 NEAR = 0.6
@@ -57,18 +58,5 @@ def similar_to(
     gone = {id for id, _, _ in going} | set(touched)
     near = [(id, float(n)) for id, n in zip(ids, nearness, strict=True) if n >= SIMILAR and id not in gone]
     near = sorted(near, key=lambda pair: -pair[1])[:SHOWN]
-    entries = get_entries(conn, [id for id, _ in near])
-    return tuple(_hit(entries[id], score, scope) for id, score in near if id in entries)
-
-
-def _hit(entry: Entry, score: float, scope: ScopeId) -> Hit:
-    return Hit(
-        text=entry.text,
-        score=score,
-        source="turn" if entry.fact_id is None else "fact",
-        episode_id=entry.episode_id,
-        fact_id=entry.fact_id,
-        role=entry.role,
-        at=entry.at,
-        scope=scope,
-    )
+    entries = get_entries(conn, scope.key, [id for id, _ in near])
+    return tuple(hit(entries[id], score, scope) for id, score in near if id in entries)

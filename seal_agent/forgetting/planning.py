@@ -12,14 +12,14 @@ from sqlalchemy import Connection, func, or_, select
 
 from seal_agent.errors import UnknownRecordError
 from seal_agent.forgetting.cutting import cut, parts_of, says
-from seal_agent.forgetting.records import Targets, TurnCut
-from seal_agent.ledger.encoding import batches
+from seal_agent.forgetting.records import NoteCut, Targets, TurnCut
+from seal_agent.ledger.encoding import batches, decode_metadata
 from seal_agent.ledger.episodes import get_episode
 from seal_agent.ledger.facts import get_fact, list_facts
 from seal_agent.ledger.purge import facts_resting_on
 from seal_agent.ledger.schema import entries, episodes, facts
 from seal_agent.ledger.tombstones import FORGOTTEN_TURN, is_telling
-from seal_agent.types import Episode, Fact, ScopeId
+from seal_agent.types import Episode, Fact, MetadataValue, ScopeId
 
 Place = tuple[str, int]
 """Episode id and position of a turn."""
@@ -27,11 +27,14 @@ Place = tuple[str, int]
 
 @dataclass(slots=True)
 class Extent:
-    """All that has to go."""
+    """All of one scope that has to go."""
 
+    scope: ScopeId
     facts: dict[str, Fact] = field(default_factory=dict)
     episodes: dict[str, None] = field(default_factory=dict)
     cuts: dict[Place, TurnCut] = field(default_factory=dict)
+    note_cuts: dict[tuple[str, str | None], NoteCut] = field(default_factory=dict)
+    """By episode and key of the metadata, None being the outcome."""
 
     def remaining(self, episode_id: str) -> dict[int, str]:
         """What stays of the turns of one episode that are cut."""
@@ -40,7 +43,13 @@ class Extent:
     @property
     def cut_episodes(self) -> list[str]:
         """Episodes that stay in part."""
-        return list(dict.fromkeys(id for id, _ in self.cuts))
+        return list(dict.fromkeys(id for id, _ in (*self.cuts, *self.note_cuts)))
+
+    def remaining_notes(self, episode: Episode) -> tuple[str | None, dict[str, MetadataValue]]:
+        """What stays of an episode's outcome and metadata."""
+        cut_here = {key: one.remaining for (id, key), one in self.note_cuts.items() if id == episode.id}
+        kept = {key: cut_here.get(key, value) for key, value in episode.metadata.items()}
+        return cut_here.get(None, episode.outcome), {key: value for key, value in kept.items() if value is not None}
 
 
 def targets_of(conn: Connection, scope: ScopeId, ids: Iterable[str]) -> Targets:
@@ -78,12 +87,12 @@ def extent_of_all(conn: Connection, scope: ScopeId) -> Extent:
     """All facts and episodes of exactly this scope; nothing is left to follow."""
     all_of_it = everything_of(conn, scope)
     own = {fact.id: fact for fact in list_facts(conn, scope)}
-    return Extent(facts=own, episodes=dict.fromkeys(all_of_it.episodes))
+    return Extent(scope=scope, facts=own, episodes=dict.fromkeys(all_of_it.episodes))
 
 
 def extent_of(conn: Connection, scope: ScopeId, targets: Targets) -> Extent:
     """Follow the targets to everything that says the same or was drawn from it. Targets that are gone already are passed over."""
-    extent = Extent()
+    extent = Extent(scope=scope)
     loose = _Loose(conn, scope)
     for id in targets.facts:
         loose.add_fact(extent, id)
@@ -117,7 +126,7 @@ class _Loose:
         if id in extent.episodes or self._conn.execute(row).first() is None:
             return
         extent.episodes[id] = None
-        for fact_id in facts_resting_on(self._conn, [id]):
+        for fact_id in facts_resting_on(self._conn, self._scope, [id]):
             self.add_fact(extent, fact_id)
 
     def add_turn(self, extent: Extent, entry_id: str) -> None:
@@ -135,12 +144,16 @@ class _Loose:
             drawn_from = {(source.episode_id, source.turn) for source in fact.sources}
             for place in [*drawn_from, *(place for part in parts if is_telling(part) for place in self._turns_that_say(part))]:
                 self._cut(extent, place, parts)
+            for id in [id for part in parts if is_telling(part) for id in self._episodes_noting(part)]:
+                self._cut_notes(extent, id, parts)
             for other in self._own:
                 if other.id not in extent.facts and any(says(other.quote, part) for part in parts if is_telling(part)):
                     self.add_fact(extent, other.id)
         for id in extent.episodes:
             for place in [place for place in extent.cuts if place[0] == id]:
                 del extent.cuts[place]
+            for key in [key for key in extent.note_cuts if key[0] == id]:
+                del extent.note_cuts[key]
 
     def _cut(self, extent: Extent, place: Place, parts: Sequence[str]) -> None:
         """Take parts out of a turn; an episode of which nothing said is left goes as a whole, and so does a fact that lost its words."""
@@ -154,19 +167,38 @@ class _Loose:
         if remaining == text:
             return
         extent.cuts[place] = TurnCut(episode_id=episode_id, turn=turn, text=text, remaining=remaining)
+        self._cut_notes(extent, episode_id, [part for part in self._parts[place] if is_telling(part)])
         left = extent.remaining(episode_id)
         said = [number for number, one in enumerate(episode.turns) if one.role == "user"] or range(len(episode.turns))
         if all(left.get(number, episode.turns[number].content) == FORGOTTEN_TURN for number in said):
             self.add_episode(extent, episode_id)
             return
         whole = "\n".join(left.get(number, one.content) for number, one in enumerate(episode.turns))
-        for fact_id in facts_resting_on(self._conn, [episode_id]):
+        for fact_id in facts_resting_on(self._conn, self._scope, [episode_id]):
             if fact_id not in extent.facts and not all(says(whole, part) for part in parts_of(get_fact(self._conn, fact_id).quote)):
                 self.add_fact(extent, fact_id)
 
+    def _cut_notes(self, extent: Extent, episode_id: str, parts: Sequence[str]) -> None:
+        """Take parts out of what the host noted beside the turns."""
+        episode = self._episode(episode_id)
+        noted = [(key, value) for key, value in ((None, episode.outcome), *episode.metadata.items()) if isinstance(value, str)]
+        for key, text in noted:
+            known = extent.note_cuts.get((episode_id, key))
+            left = cut(text if known is None else known.remaining or "", parts) if known is None or known.remaining else FORGOTTEN_TURN
+            if left != text and (known is None or left != known.remaining):
+                remaining = None if left == FORGOTTEN_TURN else left
+                extent.note_cuts[episode_id, key] = NoteCut(episode_id=episode_id, key=key, text=text, remaining=remaining)
+
+    def _episodes_noting(self, part: str) -> list[str]:
+        """The episodes in this scope of which the outcome or the metadata say the same words."""
+        noted = (episodes.c.outcome.is_not(None), episodes.c.metadata.is_not(None))
+        query = select(episodes.c.id, episodes.c.outcome, episodes.c.metadata).where(episodes.c.scope_key == self._scope.key, or_(*noted))
+        found = ((row.id, [row.outcome, *decode_metadata(row.metadata).values()]) for row in self._conn.execute(query))
+        return [id for id, values in found if any(isinstance(value, str) and says(value, part) for value in values)]
+
     def _episode(self, id: str) -> Episode:
         if id not in self._episodes:
-            self._episodes[id] = get_episode(self._conn, id)
+            self._episodes[id] = get_episode(self._conn, self._scope, id)
         return self._episodes[id]
 
     def _turns_that_say(self, part: str) -> list[Place]:
@@ -187,5 +219,6 @@ def entry_rows(conn: Connection, extent: Extent) -> list[tuple[str, str, bytes |
     found: list[tuple[str, str, bytes | None]] = []
     for batch in batches([*extent.facts, *extent.episodes, *cut_ids]):
         chosen = or_(entries.c.id.in_(batch), entries.c.fact_id.in_(batch), entries.c.episode_id.in_(batch))
-        found += [(row.id, row.text, row.vector) for row in conn.execute(select(*columns).where(chosen))]
+        query = select(*columns).where(entries.c.scope_key == extent.scope.key, chosen)
+        found += [(row.id, row.text, row.vector) for row in conn.execute(query)]
     return list({id: (id, text, vector) for id, text, vector in found}.values())

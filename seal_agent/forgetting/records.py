@@ -23,6 +23,17 @@ class TurnCut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoteCut:
+    """An outcome or a value of the metadata of which something goes; `remaining` is None where nothing stays."""
+
+    episode_id: str
+    key: str | None
+    """The key of the metadata; None is the outcome."""
+    text: str
+    remaining: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveMove:
     """A scope's live pointer, before and after; None is the base."""
 
@@ -51,6 +62,8 @@ class ForgetPlan:
     episodes: tuple[str, ...]
     """Whole episodes."""
     cuts: tuple[TurnCut, ...]
+    note_cuts: tuple[NoteCut, ...]
+    """Outcomes and metadata that say it too."""
     told_again: tuple[Fact, ...]
     """What they had superseded, and what is told again without them."""
     similar: tuple[Hit, ...]
@@ -64,7 +77,7 @@ class ForgetPlan:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was found that could be forgotten."""
-        return not (self.facts or self.episodes or self.cuts)
+        return not (self.facts or self.episodes or self.cuts or self.note_cuts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +144,8 @@ class Receipt:
     episodes: tuple[str, ...]
     turns: int
     """Turns that were cut or emptied."""
+    episode_notes: int
+    """Outcomes and values of metadata that were cut or taken out."""
     entries: int
     """Searchable texts that went, with their vectors and their words in the lexical index."""
     told_again: tuple[str, ...]

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, SealAgentError, UsageError
 from seal_agent.forgetting.erasing import complete, remove_rows
+from seal_agent.forgetting.evidence import item_evidence
 from seal_agent.forgetting.exposure import expose, probes_of
 from seal_agent.forgetting.matching import similar_to, targets_matching
 from seal_agent.forgetting.planning import Extent, entry_rows, everything_of, extent_of, extent_of_all, targets_by, targets_of
@@ -57,7 +58,7 @@ def preview(parts: Parts, scope: ScopeId, targets: Targets) -> ForgetPlan:
         similar = similar_to(conn, scope, entry_rows(conn, extent), [f"{id}:{turn}" for id, turn in extent.cuts], parts.embedder_id)
         undone = conn.begin_nested()
         try:
-            removed = remove_rows(conn, parts, extent, parts.clock())
+            removed = remove_rows(conn, parts, [extent], parts.clock())
         finally:
             undone.rollback()
         told_again = [get_fact(conn, id) for id in removed.told_again]
@@ -67,6 +68,7 @@ def preview(parts: Parts, scope: ScopeId, targets: Targets) -> ForgetPlan:
         facts=tuple(extent.facts.values()),
         episodes=tuple(extent.episodes),
         cuts=tuple(extent.cuts.values()),
+        note_cuts=tuple(extent.note_cuts.values()),
         told_again=tuple(told_again),
         similar=similar,
         adapters=tuple(adapter.name for adapter in removed.adapters),
@@ -88,7 +90,7 @@ def forget(parts: Parts, scope: ScopeId, targets: Targets, consolidate: Consolid
             doomed = extent_for(conn, scope, targets).facts.values()
         probes = probes_of(doomed)
     with parts.ledger.write() as conn:
-        removed = remove_rows(conn, parts, extent_for(conn, scope, targets), parts.clock())
+        removed = remove_rows(conn, parts, [extent_for(conn, scope, targets)], parts.clock())
     receipt = complete(parts, [scope], removed)
     if consolidate is None or not receipt.adapters:
         return receipt
@@ -131,17 +133,15 @@ def with_rebuilt(receipt: Receipt, rebuilt: Sequence[Rebuilt]) -> Receipt:
 
 
 def erase(parts: Parts, scopes: Sequence[ScopeId]) -> Receipt:
-    """Remove everything of these scopes, their nights and adapters included, and prove it."""
+    """Remove everything of these scopes, their items, nights and adapters included, and prove it."""
     with parts.ledger.write() as conn:
         at = parts.clock()
-        extent = Extent()
-        for scope in scopes:
-            own = extent_of_all(conn, scope)
-            extent.facts |= own.facts
-            extent.episodes |= own.episodes
         theirs = [adapter for scope in scopes for adapter in list_adapters(conn, scope)]
-        removed = remove_rows(conn, parts, extent, at, also=theirs)
+        items = [item_evidence(conn, scope) for scope in scopes]
+        removed = remove_rows(conn, parts, [extent_of_all(conn, scope) for scope in scopes], at, also=theirs)
         for scope in scopes:
             remove_scope(conn, scope)
+    for found in items:
+        removed.evidence.extend(found)
     removed.evidence.ids += [scope.key for scope in scopes] + [adapter.name for adapter in removed.adapters]
     return complete(parts, scopes, removed)

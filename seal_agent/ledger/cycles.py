@@ -60,6 +60,11 @@ def record_step(conn: Connection, cycle_id: str, step: str, sha256: str, at: dat
     conn.execute(insert(cycle_steps), {"cycle_id": cycle_id, "step": step, "sha256": sha256, "at": encode_time(at)})
 
 
+def can_go_on(conn: Connection, cycle_id: str) -> bool:
+    """Whether a cycle still has the snapshot that it works on: whoever forgets something of it takes it away."""
+    return conn.execute(select(cycles.c.snapshot).where(cycles.c.id == cycle_id)).scalar_one_or_none() is not None
+
+
 def drop_steps(conn: Connection, cycle_id: str, keep: Collection[str]) -> None:
     """Take back finished steps, except these."""
     mine = cycle_steps.c.cycle_id == cycle_id

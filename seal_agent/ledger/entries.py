@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from seal_agent.errors import EmbeddingError, IntegrityError, UnknownRecordError, UsageError
 from seal_agent.ledger.encoding import Columns, Vectors, batches, decode_time, decode_vector, decode_vectors, encode_vector, hash_text
-from seal_agent.ledger.schema import entries
+from seal_agent.ledger.schema import entries, episodes
 from seal_agent.types import Role
+
+SAID_IN = and_(entries.c.scope_key == episodes.c.scope_key, entries.c.episode_id == episodes.c.id)
+"""Joins a turn to its episode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +46,12 @@ def embedding_columns(vector: npt.ArrayLike | None, embedder_id: str | None) -> 
     return {"embedder": embedder_id, "vector": encode_vector(vector)}
 
 
-def vectors_of_episodes(conn: Connection, episode_ids: Sequence[str]) -> list[Vectors]:
-    """Return the vectors of the turns of these episodes that are embedded, in no promised order."""
+def vectors_of_episodes(conn: Connection, scope_key: str, episode_ids: Sequence[str]) -> list[Vectors]:
+    """Return the vectors of the turns of a scope's episodes that are embedded, in no promised order."""
     found: list[Vectors] = []
     for batch in batches(list(dict.fromkeys(episode_ids))):
-        query = select(entries.c.vector).where(entries.c.episode_id.in_(batch), entries.c.vector.is_not(None))
+        theirs = (entries.c.scope_key == scope_key, entries.c.episode_id.in_(batch))
+        query = select(entries.c.vector).where(*theirs, entries.c.vector.is_not(None))
         found += [decode_vector(vector) for vector in conn.execute(query).scalars()]
     return found
 
@@ -56,11 +60,12 @@ def add_entries(conn: Connection, rows: Sequence[Columns]) -> None:
     """Insert prepared rows; for the modules of the ledger only. Raise `UsageError` for an id that is taken."""
     for embedder, vector in {(row["embedder"], len(vector)): vector for row in rows if isinstance(vector := row["vector"], bytes)}.items():
         _check_length(conn, embedder[0], vector)
-    ids = [str(row["id"]) for row in rows]
-    for batch in batches(ids):
-        taken = conn.execute(select(entries.c.id).where(entries.c.id.in_(batch)).limit(1)).scalar_one_or_none()
-        if taken is not None:
-            raise UsageError(f"Entry id {taken!r} is taken: fact ids and episode ids followed by :position must differ.")
+    for scope_key in dict.fromkeys(str(row["scope_key"]) for row in rows):
+        for batch in batches([str(row["id"]) for row in rows if row["scope_key"] == scope_key]):
+            here = (entries.c.scope_key == scope_key, entries.c.id.in_(batch))
+            taken = conn.execute(select(entries.c.id).where(*here).limit(1)).scalar_one_or_none()
+            if taken is not None:
+                raise UsageError(f"Entry id {taken!r} is taken: fact ids and episode ids followed by :position must differ.")
     conn.execute(insert(entries), list(rows))
 
 
@@ -84,9 +89,10 @@ def large_scopes(conn: Connection, embedder_id: str, at_least: int) -> list[str]
     return list(conn.execute(query.having(func.count() >= at_least)).scalars())
 
 
-def get_entries(conn: Connection, ids: Sequence[str]) -> dict[str, Entry]:
-    """Return the entries that exist, by id; raise `IntegrityError` when a text is not what was recorded."""
-    return {entry.id: entry for batch in batches(list(dict.fromkeys(ids))) for entry in _entries(conn, entries.c.id.in_(batch))}
+def get_entries(conn: Connection, scope_key: str, ids: Sequence[str]) -> dict[str, Entry]:
+    """Return a scope's entries that exist, by id; raise `IntegrityError` when a text is not what was recorded."""
+    found = (_entries(conn, entries.c.scope_key == scope_key, entries.c.id.in_(batch)) for batch in batches(list(dict.fromkeys(ids))))
+    return {entry.id: entry for batch in found for entry in batch}
 
 
 def entries_at(conn: Connection, seqs: Sequence[int]) -> dict[int, Entry]:
@@ -94,19 +100,20 @@ def entries_at(conn: Connection, seqs: Sequence[int]) -> dict[int, Entry]:
     return {entry.seq: entry for batch in batches(seqs) for entry in _entries(conn, entries.c.seq.in_(batch))}
 
 
-def _entries(conn: Connection, condition: ColumnElement[bool]) -> Iterator[Entry]:
+def _entries(conn: Connection, *conditions: ColumnElement[bool]) -> Iterator[Entry]:
     columns = [entries.c[name] for name in ("seq", "id", "kind", "scope_key", "episode_id", "turn", "fact_id", "role", "name", "text")]
-    for row in conn.execute(select(*columns, entries.c.at, entries.c.sha256).where(condition)):
+    for row in conn.execute(select(*columns, entries.c.at, entries.c.sha256).where(*conditions)):
         if hash_text(row.text) != row.sha256:
             raise IntegrityError(f"Entry {row.id!r} is not what was recorded; restore a backup, or forget it.")
         yield Entry(at=decode_time(row.at), **{column.name: getattr(row, column.name) for column in columns})
 
 
-def seqs_of(conn: Connection, ids: Sequence[str]) -> dict[str, int]:
-    """Return the sequence numbers of the entries that exist, by id."""
+def seqs_of(conn: Connection, scope_key: str, ids: Sequence[str]) -> dict[str, int]:
+    """Return the sequence numbers of a scope's entries that exist, by id."""
     found: dict[str, int] = {}
     for batch in batches(ids):
-        found.update((row[0], row[1]) for row in conn.execute(select(entries.c.id, entries.c.seq).where(entries.c.id.in_(batch))))
+        query = select(entries.c.id, entries.c.seq).where(entries.c.scope_key == scope_key, entries.c.id.in_(batch))
+        found.update((row[0], row[1]) for row in conn.execute(query))
     return found
 
 
@@ -126,22 +133,24 @@ def scope_vectors_after(
     return [row[0] for row in rows], [row[1] for row in rows], decode_vectors([row[2] for row in rows], repr(embedder_id))
 
 
-def vectors_of(conn: Connection, ids: Sequence[str], embedder_id: str) -> tuple[list[str], Vectors]:
-    """Return which of these entries this embedder has embedded, and their vectors [n, dim]."""
+def vectors_of(conn: Connection, scope_key: str, ids: Sequence[str], embedder_id: str) -> tuple[list[str], Vectors]:
+    """Return which of these entries of a scope this embedder has embedded, and their vectors [n, dim]."""
     found: list[str] = []
     blobs: list[bytes] = []
     for batch in batches(ids):
-        query = select(entries.c.id, entries.c.vector).where(entries.c.id.in_(batch), entries.c.embedder == embedder_id)
+        query = select(entries.c.id, entries.c.vector).where(entries.c.scope_key == scope_key, entries.c.id.in_(batch))
+        query = query.where(entries.c.embedder == embedder_id)
         for id, blob in conn.execute(query):
             found.append(id)
             blobs.append(blob)
     return found, decode_vectors(blobs, repr(embedder_id))
 
 
-def missing_vectors(conn: Connection, embedder_id: str, limit: int) -> list[tuple[str, str]]:
-    """Return (id, text) of entries that this embedder has not embedded, oldest first."""
-    query = select(entries.c.id, entries.c.text).where(_not_embedded_by(embedder_id)).order_by(entries.c.seq).limit(limit)
-    return [(row[0], row[1]) for row in conn.execute(query)]
+def missing_vectors(conn: Connection, embedder_id: str, limit: int) -> list[Entry]:
+    """Return entries of any scope that this embedder has not embedded, oldest first; raise as `entries_at`."""
+    query = select(entries.c.seq).where(_not_embedded_by(embedder_id)).order_by(entries.c.seq).limit(limit)
+    found = entries_at(conn, conn.execute(query).scalars().all())
+    return [found[seq] for seq in sorted(found)]
 
 
 def count_missing_vectors(conn: Connection, embedder_id: str) -> int:
@@ -154,9 +163,9 @@ def _not_embedded_by(embedder_id: str) -> ColumnElement[bool]:
     return or_(entries.c.embedder.is_(None), entries.c.embedder < embedder_id, entries.c.embedder > embedder_id)
 
 
-def set_vector(conn: Connection, id: str, embedder_id: str, vector: npt.ArrayLike) -> None:
+def set_vector(conn: Connection, seq: int, embedder_id: str, vector: npt.ArrayLike) -> None:
     """Replace an entry's vector; raise `UnknownRecordError` when the entry is gone."""
     columns = embedding_columns(vector, embedder_id)
     _check_length(conn, columns["embedder"], columns["vector"])
-    if conn.execute(update(entries).where(entries.c.id == id).values(**columns)).rowcount == 0:
-        raise UnknownRecordError(f"No entry {id!r} in the ledger.")
+    if conn.execute(update(entries).where(entries.c.seq == seq).values(**columns)).rowcount == 0:
+        raise UnknownRecordError(f"No entry of number {seq} in the ledger.")

@@ -45,18 +45,19 @@ def add_episodes(conn: Connection, given: Sequence[tuple[Episode, Vectors | None
     """
     for episode, _ in given:
         check_episode_text(episode)
-    known = _hashes(conn, [episode.id for episode, _ in given])
+    known = _hashes(conn, [episode for episode, _ in given])
     new: list[Columns] = []
     turns: list[Columns] = []
     added: list[bool] = []
     for episode, vectors in given:
-        if known.get(episode.id) == hash_episode(episode) or (episode.id in known and was_cut(conn, episode)):
+        place = (episode.scope.key, episode.id)
+        if known.get(place) == hash_episode(episode) or (place in known and was_cut(conn, episode)):
             added.append(False)
             continue
         whole, episode = episode, admit(conn, episode)
         digest = hash_episode(episode)
-        added.append(episode.id not in known)
-        if known.setdefault(episode.id, digest) != digest:
+        added.append(place not in known)
+        if known.setdefault(place, digest) != digest:
             raise InvalidTurnError(f"Episode id {episode.id!r} is taken by another content; use a new id for a new interaction.")
         if vectors is not None and len(vectors) != len(episode.turns):
             raise EmbeddingError(f"Episode {episode.id!r} has {len(episode.turns)} turns but {len(vectors)} vectors; embed each turn once.")
@@ -72,11 +73,13 @@ def add_episodes(conn: Connection, given: Sequence[tuple[Episode, Vectors | None
     return added
 
 
-def _hashes(conn: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """The hashes of the episodes that are there, by id."""
-    known: dict[str, str] = {}
-    for batch in batches(ids):
-        known.update((row.id, row.sha256) for row in conn.execute(select(episodes.c.id, episodes.c.sha256).where(episodes.c.id.in_(batch))))
+def _hashes(conn: Connection, given: Sequence[Episode]) -> dict[tuple[str, str], str]:
+    """The hashes of the episodes that are there, by scope and id."""
+    known: dict[tuple[str, str], str] = {}
+    for scope_key in dict.fromkeys(episode.scope.key for episode in given):
+        for batch in batches([episode.id for episode in given if episode.scope.key == scope_key]):
+            query = select(episodes.c.id, episodes.c.sha256).where(episodes.c.scope_key == scope_key, episodes.c.id.in_(batch))
+            known.update(((scope_key, row.id), row.sha256) for row in conn.execute(query))
     return known
 
 
@@ -111,12 +114,12 @@ def turn_entry(episode: Episode, position: int, embedding: Columns) -> Columns:
     }
 
 
-def get_episode(conn: Connection, id: str) -> Episode:
-    """Raise `UnknownRecordError` for an unknown id, `IntegrityError` when the stored content is not what was recorded."""
-    row = conn.execute(select(episodes).where(episodes.c.id == id)).one_or_none()
+def get_episode(conn: Connection, scope: ScopeId, id: str) -> Episode:
+    """Raise `UnknownRecordError` for an id unknown in exactly this scope, `IntegrityError` when the content is not what was recorded."""
+    row = conn.execute(select(episodes).where(episodes.c.scope_key == scope.key, episodes.c.id == id)).one_or_none()
     if row is None:
-        raise UnknownRecordError(f"No episode {id!r} in the ledger.")
-    return _build(conn, [row])[0]
+        raise UnknownRecordError(f"No episode {id!r} in {scope.key!r}.")
+    return _build(conn, scope, [row])[0]
 
 
 def list_episodes(conn: Connection, scope: ScopeId, *, unextracted_only: bool = False) -> list[Episode]:
@@ -124,14 +127,15 @@ def list_episodes(conn: Connection, scope: ScopeId, *, unextracted_only: bool = 
     query = select(episodes).where(episodes.c.scope_key == scope.key).order_by(episodes.c.at, episodes.c.seq)
     if unextracted_only:
         query = query.where(episodes.c.extracted_at.is_(None))
-    return _build(conn, conn.execute(query).all())
+    return _build(conn, scope, conn.execute(query).all())
 
 
-def _build(conn: Connection, rows: Sequence[Row[Any]]) -> list[Episode]:  # Any: every column of `episodes`
+def _build(conn: Connection, scope: ScopeId, rows: Sequence[Row[Any]]) -> list[Episode]:  # Any: every column of `episodes`
     turns: dict[str, list[Turn]] = {row.id: [] for row in rows}
     columns = (entries.c.episode_id, entries.c.role, entries.c.text, entries.c.name)
     for ids in batches(list(turns)):
-        query = select(*columns).where(entries.c.episode_id.in_(ids)).order_by(entries.c.episode_id, entries.c.turn)
+        query = select(*columns).where(entries.c.scope_key == scope.key, entries.c.episode_id.in_(ids))
+        query = query.order_by(entries.c.episode_id, entries.c.turn)
         for episode_id, role, text, name in conn.execute(query):
             turns[episode_id].append(Turn(role=role, content=text, name=name))
     return [_checked(row, turns[row.id]) for row in rows]
@@ -153,15 +157,16 @@ def _checked(row: Row[Any], turns: list[Turn]) -> Episode:  # Any: every column 
     return episode
 
 
-def mark_extracted(conn: Connection, episode_ids: Iterable[str], at: datetime) -> None:
-    """Say that facts were drawn from these episodes; the first time counts. Raise `UnknownRecordError` for an unknown id."""
+def mark_extracted(conn: Connection, scope: ScopeId, episode_ids: Iterable[str], at: datetime) -> None:
+    """Say that facts were drawn from these episodes of a scope; the first time counts. Raise `UnknownRecordError` for an unknown id."""
     ids = list(dict.fromkeys(episode_ids))
     time = encode_time(at)
     for batch in batches(ids):
-        known = set(conn.execute(select(episodes.c.id).where(episodes.c.id.in_(batch))).scalars())
+        theirs = (episodes.c.scope_key == scope.key, episodes.c.id.in_(batch))
+        known = set(conn.execute(select(episodes.c.id).where(*theirs)).scalars())
         if len(known) != len(batch):
-            raise UnknownRecordError(f"No episode {next(i for i in batch if i not in known)!r} in the ledger.")
-        conn.execute(update(episodes).where(episodes.c.id.in_(batch), episodes.c.extracted_at.is_(None)).values(extracted_at=time))
+            raise UnknownRecordError(f"No episode {next(i for i in batch if i not in known)!r} in {scope.key!r}.")
+        conn.execute(update(episodes).where(*theirs, episodes.c.extracted_at.is_(None)).values(extracted_at=time))
 
 
 def count_episodes(conn: Connection, scope: ScopeId | None) -> int:

@@ -51,8 +51,8 @@ def add_fact(conn: Connection, fact: Fact, vector: npt.ArrayLike | None, embedde
     conn.execute(insert(facts), {**_columns(fact), "recorded_at": encode_time(fact.recorded_at or datetime.now(UTC))})
     for position, source in enumerate(dict.fromkeys(fact.sources)):
         _check_source(conn, fact, source)
-        row = {"fact_id": fact.id, "episode_id": source.episode_id, "turn": source.turn, "position": position}
-        conn.execute(insert(fact_sources), row)
+        row = {"fact_id": fact.id, "scope_key": fact.scope.key, "episode_id": source.episode_id, "turn": source.turn}
+        conn.execute(insert(fact_sources), row | {"position": position})
     if fact.state in TOLD:
         _add_entry(conn, fact, embedding_columns(vector, embedder_id))
     return True

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from seal_agent.ledger.encoding import encode_time
+from seal_agent.ledger.entries import SAID_IN
 from seal_agent.ledger.schema import entries, episodes
 from seal_agent.types import MetadataValue, Where
 
@@ -29,7 +30,7 @@ def matching(conn: Connection, scope_keys: Sequence[str], where: Where) -> Seqs:
         for key, values in where.metadata.items()
     ]
     if conditions:
-        query = query.outerjoin_from(entries, episodes, entries.c.episode_id == episodes.c.id).where(*conditions)
+        query = query.outerjoin_from(entries, episodes, SAID_IN).where(*conditions)
     return np.array(conn.execute(query).scalars().all(), dtype=np.int64)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seal_agent.errors import IntegrityError, NewerSchemaError, StoreError
+from seal_agent.ledger.foreign_log import refuse_foreign_log
 from seal_agent.ledger.steps import MIGRATIONS
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ def migrate(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> Non
 
     `sqlite3.Error` passes through: `ledger.py` names it.
     """
+    refuse_foreign_log(path, APPLICATION_ID)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA busy_timeout=30000")
         version = _recognise(connection, path, newest=len(migrations))

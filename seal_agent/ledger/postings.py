@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, func, select, text
 
 from seal_agent.ledger.encoding import Vectors, batches, decode_vectors
+from seal_agent.ledger.entries import SAID_IN
 from seal_agent.ledger.schema import entries, episodes, scope_changes
 from seal_agent.types import Role
 
@@ -65,7 +66,7 @@ def placed_after(conn: Connection, scope_key: str, seq: int) -> list[Placed]:
             func.substr(entries.c.at, 1, 10),
             func.length(entries.c.text),
         )
-        .outerjoin_from(entries, episodes, entries.c.episode_id == episodes.c.id)
+        .outerjoin_from(entries, episodes, SAID_IN)
         .where(entries.c.scope_key == scope_key, entries.c.seq > seq)
         .order_by(entries.c.seq)
     )

@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, union, update
 
-from seal_agent.ledger.encoding import batches, encode_time, hash_episode
+from seal_agent.ledger.encoding import batches, encode_metadata, encode_time, hash_episode, key_columns, scope_of
 from seal_agent.ledger.entries import add_entries, embedding_columns
 from seal_agent.ledger.episodes import get_episode, turn_entry
 from seal_agent.ledger.fact_history import tell_again
@@ -31,9 +31,12 @@ from seal_agent.ledger.schema import (
     nights,
 )
 from seal_agent.ledger.tombstones import FORGOTTEN_TURN, bury, bury_episode, bury_original, is_telling
-from seal_agent.types import Fact, ScopeId, Turn
+from seal_agent.types import Episode, Fact, MetadataValue, ScopeId, Turn
 
 DROPPED = object()
+
+Notes = tuple[str | None, Mapping[str, MetadataValue]]
+"""Outcome and metadata of an episode."""
 
 
 def remove_facts(conn: Connection, fact_ids: Sequence[str], at: datetime) -> list[str]:
@@ -74,48 +77,57 @@ def relink(conn: Connection, removed: Sequence[Fact], at: datetime) -> list[str]
     return told_again
 
 
-def replace_turns(conn: Connection, episode_id: str, remaining: Mapping[int, str], at: datetime) -> None:
-    """Put other words, what remains of them, in the place of some turns, which wait for their vectors then."""
-    before = get_episode(conn, episode_id)
+def cut_episode(conn: Connection, before: Episode, remaining: Mapping[int, str], notes: Notes, at: datetime) -> None:
+    """Put other words, what remains of them, in the place of some turns, which wait for their vectors then, and of its notes."""
     turns = [replace(turn, content=remaining.get(place, turn.content)) for place, turn in enumerate(before.turns)]
     # Somebody's name beside words that are gone would still say that they were there.
     turns = [Turn(role=t.role, content=t.content) if remaining.get(p) == FORGOTTEN_TURN else t for p, t in enumerate(turns)]
-    after = replace(before, turns=tuple(turns))
+    outcome, metadata = notes
+    after = replace(before, turns=tuple(turns), outcome=outcome, metadata=metadata)
     bury_original(conn, before, at)
+    bury(conn, before.scope, [text for text in notes_of(before) if text not in notes_of(after) and is_telling(text)], at)
     bury(conn, before.scope, [before.turns[place].content for place in remaining if is_telling(before.turns[place].content)], at)
-    conn.execute(delete(entries).where(entries.c.episode_id == episode_id, entries.c.turn.in_(list(remaining))))
-    # New rows, so that nothing in memory or in an index takes them for the old ones.
-    add_entries(conn, [turn_entry(after, place, embedding_columns(None, None)) for place in sorted(remaining)])
-    conn.execute(update(episodes).where(episodes.c.id == episode_id).values(sha256=hash_episode(after)))
+    theirs = (entries.c.scope_key == before.scope.key, entries.c.episode_id == before.id)
+    conn.execute(delete(entries).where(*theirs, entries.c.turn.in_(list(remaining))))
+    if remaining:
+        # New rows, so that nothing in memory or in an index takes them for the old ones.
+        add_entries(conn, [turn_entry(after, place, embedding_columns(None, None)) for place in sorted(remaining)])
+    values = {"sha256": hash_episode(after), "outcome": after.outcome, "metadata": encode_metadata(after.metadata)}
+    conn.execute(update(episodes).where(episodes.c.scope_key == before.scope.key, episodes.c.id == before.id).values(**values))
 
 
-def remove_episodes(conn: Connection, episode_ids: Iterable[str], at: datetime) -> None:
-    """Delete episodes with their entries. The facts that rest on them must be gone already."""
+def notes_of(episode: Episode) -> list[str]:
+    """The texts beside the turns: outcome and metadata."""
+    return [text for text in (episode.outcome, *episode.metadata.values()) if isinstance(text, str)]
+
+
+def remove_episodes(conn: Connection, scope: ScopeId, episode_ids: Iterable[str], at: datetime) -> None:
+    """Delete a scope's episodes with their entries. The facts that rest on them must be gone already."""
     for episode_id in dict.fromkeys(episode_ids):
-        episode = get_episode(conn, episode_id)
+        episode = get_episode(conn, scope, episode_id)
         bury_episode(conn, episode, at)
         bury(conn, episode.scope, [turn.content for turn in episode.turns if is_telling(turn.content)], at)
-        conn.execute(delete(fact_sources).where(fact_sources.c.episode_id == episode_id))
-        conn.execute(delete(episodes).where(episodes.c.id == episode_id))
+        conn.execute(delete(fact_sources).where(fact_sources.c.scope_key == scope.key, fact_sources.c.episode_id == episode_id))
+        conn.execute(delete(episodes).where(episodes.c.scope_key == scope.key, episodes.c.id == episode_id))
 
 
-def facts_resting_on(conn: Connection, episode_ids: Collection[str]) -> list[str]:
-    """Return the ids of facts that were drawn from these episodes, also in part."""
+def facts_resting_on(conn: Connection, scope: ScopeId, episode_ids: Collection[str]) -> list[str]:
+    """Return the ids of facts that were drawn from these episodes of a scope, also in part."""
     found: dict[str, None] = {}
     for batch in batches(list(episode_ids)):
-        query = select(fact_sources.c.fact_id).where(fact_sources.c.episode_id.in_(batch)).order_by(fact_sources.c.fact_id)
-        found.update(dict.fromkeys(conn.execute(query).scalars()))
+        query = select(fact_sources.c.fact_id).where(fact_sources.c.scope_key == scope.key, fact_sources.c.episode_id.in_(batch))
+        found.update(dict.fromkeys(conn.execute(query.order_by(fact_sources.c.fact_id)).scalars()))
     return list(found)
 
 
-def scrub_reports(conn: Connection, names: Collection[str], texts: Collection[str]) -> int:
-    """Take every trace of these ids and texts out of what cycles reported; return how many cycles were touched.
+def scrub_reports(conn: Connection, scope: ScopeId, names: Collection[str], texts: Collection[str]) -> int:
+    """Take every trace of a scope's ids and texts out of what the cycles that saw it reported; return how many cycles were touched.
 
     Replies are taken out of a touched report altogether: a model that knew a fact may have told it in answer to anything.
     """
     touched = 0
     columns = (cycles.c.id, cycles.c.reason, cycles.c.report, cycles.c.snapshot)
-    for id, reason, report, snapshot in conn.execute(select(*columns)).all():
+    for id, reason, report, snapshot in conn.execute(select(*columns).where(sees(cycles, scope))).all():
         written = "\n".join(text for text in (reason, report, snapshot) if text)
         needles = [needle for needle in (*names, *texts) if needle in written or _in_json(needle) in written]
         if needles:
@@ -127,8 +139,15 @@ def scrub_reports(conn: Connection, names: Collection[str], texts: Collection[st
     for column in (nights.c.reason, feedback.c.note, night_events.c.text):
         for needle in (*names, *texts):
             replaced = {column.name: func.replace(column, needle, FORGOTTEN_TURN)}
-            conn.execute(update(column.table).where(func.instr(column, needle) > 0).values(**replaced))
+            conn.execute(update(column.table).where(sees(column.table, scope), func.instr(column, needle) > 0).values(**replaced))
     return touched
+
+
+def sees(table: Any, scope: ScopeId) -> ColumnElement[bool]:  # Any: a column's table is typed as any selectable
+    """The rows of the scopes that see what is in this one: itself and those that inherit from it."""
+    below = f"{scope.key}/"
+    # Not LIKE, to which "A" and "a" are one.
+    return or_(table.c.scope_key == scope.key, func.substr(table.c.scope_key, 1, len(below)) == below)
 
 
 def _in_json(text: str) -> str:
@@ -152,6 +171,13 @@ def _without(text: str | None, needles: Sequence[str]) -> str | None:
     for needle in needles if text else ():
         text = text.replace(needle, FORGOTTEN_TURN) if text else text
     return text
+
+
+def scopes_of_anything(conn: Connection) -> list[ScopeId]:
+    """List all scopes that hold a row of any kind, by key: also those with nothing but items, keys or nights."""
+    tables = [table for table in metadata.sorted_tables if {"tenant", "agent", "user", "scope_key"} <= set(table.c.keys())]
+    found = union(*(select(*key_columns(table)) for table in tables)).subquery()
+    return [scope_of(row) for row in conn.execute(select(found).order_by(found.c.scope_key))]
 
 
 def remove_scope(conn: Connection, scope: ScopeId) -> None:

@@ -91,6 +91,7 @@ fact_sources = Table(
     "fact_sources",
     metadata,
     Column("fact_id", Text, primary_key=True),
+    Column("scope_key", Text, nullable=False),
     Column("episode_id", Text, primary_key=True),
     Column("turn", Integer, primary_key=True),
     Column("position", Integer, nullable=False),

@@ -17,10 +17,10 @@ def serving_embedder(conn: Connection, preferred: str) -> str:
     return preferred if preferred in counts or not counts else max(sorted(counts), key=lambda embedder: counts[embedder])
 
 
-def unstaged(conn: Connection, embedder_id: str, limit: int) -> list[str]:
-    """Return the ids of the oldest entries without a staged vector of this embedder."""
+def unstaged(conn: Connection, embedder_id: str, limit: int) -> list[int]:
+    """Return the numbers of the oldest entries without a staged vector of this embedder."""
     staged = select(staged_vectors.c.seq).where(staged_vectors.c.embedder == embedder_id)
-    return list(conn.execute(select(entries.c.id).where(entries.c.seq.not_in(staged)).order_by(entries.c.seq).limit(limit)).scalars())
+    return list(conn.execute(select(entries.c.seq).where(entries.c.seq.not_in(staged)).order_by(entries.c.seq).limit(limit)).scalars())
 
 
 def count_unstaged(conn: Connection, embedder_id: str) -> int:

@@ -102,6 +102,7 @@ def admit(conn: Connection, episode: Episode) -> Episode:
     if _known(conn, [_digest(key, "episode", episode.scope, value) for key in keys for value in _episode_values(episode)]):
         raise ForgottenError(f"Episode {episode.id!r} was forgotten in {episode.scope.key!r} and is not recorded again.")
     buried = {place for place, turn in enumerate(episode.turns) if is_buried(conn, episode.scope, turn.content)}
+    episode = _without_buried_notes(conn, episode)
     if not buried:
         return episode
     turns = [replace(turn, content=FORGOTTEN_TURN) if place in buried else turn for place, turn in enumerate(episode.turns)]
@@ -111,6 +112,15 @@ def admit(conn: Connection, episode: Episode) -> Episode:
             " allow it with scope.allow_again(text)."
         )
     return replace(episode, turns=tuple(turns))
+
+
+def _without_buried_notes(conn: Connection, episode: Episode) -> Episode:
+    def is_kept(value: object) -> bool:
+        return not (isinstance(value, str) and is_buried(conn, episode.scope, value))
+
+    outcome = episode.outcome if is_kept(episode.outcome) else None
+    metadata = {key: value for key, value in episode.metadata.items() if is_kept(value)}
+    return episode if (outcome, metadata) == (episode.outcome, episode.metadata) else replace(episode, outcome=outcome, metadata=metadata)
 
 
 def _original(episode: Episode) -> str:

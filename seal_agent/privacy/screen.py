@@ -3,8 +3,10 @@
 Redacting puts `[redacted: kind]` in the place; the words around it stay. Nothing here reads or writes the ledger.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from seal_agent.config import PrivacySettings
 from seal_agent.errors import BlockedContentError
@@ -50,6 +52,23 @@ def screened_episode(episode: Episode, settings: PrivacySettings) -> Episode:
     if (turns, outcome, metadata) == (episode.turns, episode.outcome, episode.metadata):
         return episode
     return replace(episode, turns=turns, outcome=outcome, metadata=metadata)
+
+
+def screened_json(text: str, settings: PrivacySettings, label: str) -> str:
+    """JSON with each text in it as it may be recorded, keys left as they are; the same text when nothing is to be changed."""
+    if all(policy == "keep" for policy in settings.policies.values()):
+        return text
+    value = json.loads(text)
+    kept = _screened_value(value, settings, label)
+    return text if kept == value else json.dumps(kept, ensure_ascii=False)
+
+
+def _screened_value(value: Any, settings: PrivacySettings, label: str) -> Any:  # Any: parsed JSON
+    if isinstance(value, str):
+        return screened(value, settings, label)
+    if isinstance(value, dict):
+        return {key: _screened_value(inner, settings, label) for key, inner in value.items()}
+    return [_screened_value(inner, settings, label) for inner in value] if isinstance(value, list) else value
 
 
 def without(found: Iterable[Detection], text: str) -> str:

@@ -6,7 +6,7 @@ Deliberately only fills in vectors. The vector index, which may have passed thes
 import logging
 
 from seal_agent.errors import EmbeddingError, UnknownRecordError
-from seal_agent.ledger.entries import Entry, get_entries, missing_vectors, set_vector
+from seal_agent.ledger.entries import Entry, missing_vectors, set_vector
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.protocols import Embedder
 from seal_agent.retrieval.labels import embedded_text
@@ -30,20 +30,19 @@ def embed_backlog(ledger: Ledger, embedder: Embedder, limit: int = PORTION) -> d
     """
     with ledger.read() as connection:
         waiting = missing_vectors(connection, embedder.id, limit)
-        if not waiting:
-            return {}
-        places = get_entries(connection, [entry_id for entry_id, _ in waiting])
-    vectors = embedder.embed([text_to_embed(places[entry_id]) for entry_id, _ in waiting])
+    if not waiting:
+        return {}
+    vectors = embedder.embed([text_to_embed(entry) for entry in waiting])
     if len(vectors) != len(waiting):
         raise EmbeddingError(f"The embedder {embedder.id!r} gave {len(vectors)} vectors for {len(waiting)} texts.")
     with ledger.write() as connection:
-        for (entry_id, _), vector in zip(waiting, vectors, strict=True):
+        for entry, vector in zip(waiting, vectors, strict=True):
             try:
-                set_vector(connection, entry_id, embedder.id, vector)
+                set_vector(connection, entry.seq, embedder.id, vector)
             except UnknownRecordError:
-                logger.debug("entry %s was superseded or forgotten while it was embedded", entry_id)
+                logger.debug("entry %s was superseded or forgotten while it was embedded", entry.id)
     logger.info("embedded %d entries that had waited for it", len(waiting))
     late: dict[str, list[str]] = {}
-    for entry_id, entry in places.items():
-        late.setdefault(entry.scope_key, []).append(entry_id)
+    for entry in waiting:
+        late.setdefault(entry.scope_key, []).append(entry.id)
     return late

@@ -150,7 +150,7 @@ def fill_late(filling: Filling, opened: Opened, scope_key: str, ids: Sequence[st
     if scope_key not in opened.marks:
         return
     with filling.ledger.read() as connection:
-        found, vectors = vectors_of(connection, ids, filling.embedder_id)
+        found, vectors = vectors_of(connection, scope_key, ids, filling.embedder_id)
     if found:
         take_in(filling, opened, scope_key, found, vectors)
 

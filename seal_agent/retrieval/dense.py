@@ -59,7 +59,7 @@ class Dense:
         if found is None:
             return None
         with self._ledger.read() as connection:
-            seqs = seqs_of(connection, [entry_id for entry_id, _ in found])
+            seqs = seqs_of(connection, scope_key, [entry_id for entry_id, _ in found])
         pairs = sorted((seqs[entry_id], cosine) for entry_id, cosine in found if entry_id in seqs)
         near = laid_out(catalogue, np.array([seq for seq, _ in pairs], dtype=np.int64), np.array([cosine for _, cosine in pairs]))
         candidates = np.union1d(np.flatnonzero(np.isfinite(near)), highest(by_words, LEXICAL))

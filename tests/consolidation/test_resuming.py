@@ -10,9 +10,10 @@ import pytest
 
 from seal_agent.consolidation import resuming
 from seal_agent.consolidation.checkpoint import discard
-from seal_agent.errors import CycleRunningError, LeaseLostError
+from seal_agent.errors import CycleRunningError, LeaseLostError, TrainingError
 from seal_agent.ledger import leases
 from seal_agent.ledger.ledger import Ledger
+from seal_agent.ledger.purge import scrub_reports
 from seal_agent.testing import InstantTrainer
 from seal_agent.types import Example, Progress, ProgressCallback, TrainingResult
 from tests.consolidation.brains import ANA, DIET, HOME, START, Brain, open_brain
@@ -150,6 +151,34 @@ def test_a_checkpoint_holds_study_material_and_can_be_discarded(told: Brain, mon
         discard(after.backends.ledger, after.backends.folder, ANA)
         assert list((after.backends.folder / "cycles").iterdir()) == []
         assert after.night().state == "promoted"
+
+
+@pytest.mark.parametrize("step", ["train", "evaluate", "settle"])
+def test_a_cycle_under_way_ends_once_what_it_works_on_was_forgotten(told: Brain, step: str) -> None:
+    ledger, folder = told.backends.ledger, told.backends.folder
+
+    def forget(progress: Progress) -> None:
+        if progress.stage == step and HOME in told.quotes():
+            ids = [fact.id for fact in told.facts() if fact.quote == HOME]
+            told.forget(HOME)
+            with ledger.write() as conn:
+                assert scrub_reports(conn, ANA, ids, [HOME]) == 1
+            discard(ledger, folder, ANA)
+
+    with pytest.raises(TrainingError, match="were forgotten meanwhile"):
+        told.night(progress=forget)
+    assert list((folder / "cycles").iterdir()) == []
+    report = told.night()
+    assert report.state == "promoted"
+    assert "Porto" not in told.lessons(str(report.adapter))
+
+
+def test_what_a_dead_cycle_left_goes_when_something_is_forgotten(told: Brain) -> None:
+    left = told.backends.folder / "cycles" / "c_gone"
+    left.mkdir(parents=True)
+    (left / "self-edits.json").write_text(json.dumps(DIET))
+    discard(told.backends.ledger, told.backends.folder, ANA)
+    assert not left.exists()
 
 
 def test_what_an_ended_cycle_left_is_swept(told: Brain) -> None:

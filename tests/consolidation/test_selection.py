@@ -20,7 +20,7 @@ def test_episodes_that_were_read_and_those_of_others_are_left_out(brain: Brain) 
     brain.hear(CAR, scope=BEN)
     brain.hear(CAR, scope=SUPPORT)
     with brain.backends.ledger.write() as conn:
-        episodes.mark_extracted(conn, [read.id], START)
+        episodes.mark_extracted(conn, ANA, [read.id], START)
     assert [episode.id for episode in select(brain.backends, ANA).episodes] == [unread.id]
 
 

@@ -11,6 +11,7 @@ import pytest
 from seal_agent.config import Settings
 from seal_agent.errors import ForgottenError, UnknownRecordError, UsageError
 from seal_agent.ledger.episodes import get_episode
+from seal_agent.ledger.items import NewItem
 from seal_agent.ledger.migrations import BACKUP_PATTERN
 from seal_agent.ledger.tombstones import FORGOTTEN_TURN
 from seal_agent.memory import Memory
@@ -54,7 +55,7 @@ def test_the_sentence_a_fact_was_drawn_from_goes_and_its_neighbours_stay(memory:
     receipt = ana.forget(drawn)
     assert (receipt.facts, receipt.turns, receipt.episodes) == ((drawn,), 1, ())
     with memory._parts.ledger.read() as conn:
-        assert [turn.content for turn in get_episode(conn, episode.id).turns] == [DOG, "Noted!", PASSPORT]
+        assert [turn.content for turn in get_episode(conn, ana.id, episode.id).turns] == [DOG, "Noted!", PASSPORT]
     assert [fact.id for fact in ana.facts()] == [kept]
     assert b"vegetarian" not in bytes_of(memory.folder)
 
@@ -134,6 +135,50 @@ def test_a_forgotten_turn_among_others_is_withheld(memory: Memory) -> None:
     ana.forget(ana.remember(PASSPORT).id)
     episode = ana.add(conversation(PASSPORT, "Fine.", DOG))
     assert [turn.content for turn in episode.turns] == [FORGOTTEN_TURN, "Fine.", DOG]
+
+
+def test_what_the_host_noted_of_it_goes_with_it_and_other_notes_stay(memory: Memory) -> None:
+    ana = memory.scope(user="ana")
+    notes: dict[str, Any] = {"outcome": f"Solved. {PASSPORT}", "metadata": {"said": PASSPORT, "ticket": "T-1", "stars": 5}}
+    whole = ana.add(conversation(f"{PASSPORT} {DOG}", "Fine."), id="m-1", **notes)
+    plain = ana.add(conversation("Do you ship on Mondays?"), outcome="Solved.", id="m-2", metadata={"said": f"{PASSPORT} {DOG}"})
+    plan = ana.forget(ana.remember(PASSPORT).id, dry_run=True)
+    assert [(cut.episode_id, cut.key, cut.remaining) for cut in plan.note_cuts] == [
+        ("m-1", None, "Solved."),
+        ("m-1", "said", None),
+        ("m-2", "said", DOG),
+    ]
+    receipt = ana.forget(plan)
+    assert (receipt.episode_notes, receipt.turns, receipt.proven) == (3, 1, True)
+    with memory._parts.ledger.read() as conn:
+        left, other = (get_episode(conn, ana.id, one.id) for one in (whole, plain))
+    assert (left.outcome, left.metadata, left.turns[0].content) == ("Solved.", {"ticket": "T-1", "stars": 5}, DOG)
+    assert (other.outcome, other.metadata, other.turns) == ("Solved.", {"said": DOG}, plain.turns)
+    assert b"XQ-77" not in bytes_of(memory.folder)
+    assert ana.add(conversation(f"{PASSPORT} {DOG}", "Fine."), id="m-1", **notes) == left
+    assert ana.add(DOG, id="m-3", **notes).metadata == {"ticket": "T-1", "stars": 5}
+
+
+def test_an_episode_that_goes_takes_its_notes_along_and_the_same_notes_elsewhere_prove_nothing(memory: Memory) -> None:
+    ana = memory.scope(user="ana")
+    ana.add(PASSPORT, id="m-1", outcome="sent to the office in Rotterdam", metadata={"said": PASSPORT})
+    ana.add(DOG, id="m-2", outcome="sent to the office in Rotterdam")
+    receipt = ana.forget("m-1")
+    assert receipt.proven, receipt.checks
+    assert receipt.scan.shared > 0
+    assert ana.search("dog", where={"outcome": "sent to the office in Rotterdam"})
+
+
+def test_the_same_id_in_two_scopes_is_two_episodes_and_forgetting_one_leaves_the_other(memory: Memory) -> None:
+    ana, ben, acme = memory.scope(user="ana"), memory.scope(user="ben"), memory.scope(user="ana", tenant="acme")
+    for scope in (ana, ben, acme):
+        assert scope.add(f"{DIET} It is {scope.id.key}.", id="order-4471").id == "order-4471"
+    receipt = ana.forget("order-4471")
+    assert (receipt.episodes, receipt.proven) == (("order-4471",), True)
+    assert ana.search("vegetarian") == []
+    assert [hit.scope for hit in ben.search("vegetarian")] == [ben.id]
+    assert memory.erase(tenant="acme", confirm=True).proven
+    assert [hit.episode_id for hit in ben.search("vegetarian")] == ["order-4471"]
 
 
 def test_a_preview_changes_nothing_and_says_what_would_happen(memory: Memory) -> None:
@@ -317,6 +362,22 @@ def test_erasing_a_tenant_reaches_every_scope_of_it(memory: Memory) -> None:
     assert (len(receipt.facts), len(receipt.episodes), receipt.proven) == (2, 2, True)
     assert [scope.key for scope in memory.scopes()] == ["default/default/ana"]
     assert memory.scope(user="ana").search("dog")
+
+
+def test_erasing_reaches_the_items_also_of_a_user_who_has_nothing_else(memory: Memory) -> None:
+    ana, ben = memory.scope(user="ana"), memory.scope(user="ben")
+    for scope, text in ((ana, PASSPORT), (ben, DOG)):
+        vector = EMBEDDER.embed([text])[0]
+        note = NewItem(namespace=("notes",), key="n", value=json.dumps({"text": text}), texts='["$"]', ttl=None, vectors={"$": vector})
+        scope.items.write({(("notes",), "n"): note}, EMBEDDER.id)
+    assert memory.scopes() == []
+    assert memory.scopes_of(user="ana") == [ana.id]
+    receipt = memory.erase(user="ana", confirm=True)
+    assert receipt.proven, receipt.checks
+    assert receipt.scan.needles >= 3
+    assert (ana.items.find(()), [item.key for item in ben.items.find(())]) == ([], ["n"])
+    for needle in (b"XQ-77", EMBEDDER.embed([PASSPORT])[0].tobytes()):
+        assert needle not in bytes_of(memory.folder)
 
 
 def test_a_user_is_erased_with_one_agent_or_with_all(memory: Memory) -> None:

@@ -12,6 +12,7 @@ from seal_agent.ledger.entries import (
     large_scopes,
     missing_vectors,
     scope_vectors_after,
+    seqs_of,
     set_vector,
     vectors_of,
 )
@@ -29,7 +30,7 @@ def test_vectors_of_unequal_length_are_an_integrity_error() -> None:
 def test_get_entries_says_what_each_text_is_and_leaves_out_what_is_gone(conn: Connection) -> None:
     add_episode(conn, episode("e1", "one"), None, None)
     add_fact(conn, fact("f1"), None, None)
-    found = get_entries(conn, ["f1", "gone", "e1:0"])
+    found = get_entries(conn, ANA.key, ["f1", "gone", "e1:0"])
     assert set(found) == {"f1", "e1:0"}
     turn, told = found["e1:0"], found["f1"]
     assert (turn.kind, turn.episode_id, turn.turn, turn.fact_id, turn.role, turn.text) == ("turn", "e1", 0, None, "user", "one")
@@ -53,10 +54,10 @@ def test_a_scopes_vectors_after_a_watermark_come_in_order_at_most_limit_and_no_f
 def test_vectors_are_looked_up_by_id(conn: Connection) -> None:
     add_episode(conn, episode("e1", "one", "two"), vectors(2), EMBEDDER)
     add_episode(conn, episode("e2", "never embedded"), None, EMBEDDER)
-    ids, found = vectors_of(conn, ["e1:1", "e2:0", "nobody"], EMBEDDER)
+    ids, found = vectors_of(conn, ANA.key, ["e1:1", "e2:0", "nobody"], EMBEDDER)
     assert ids == ["e1:1"]
     np.testing.assert_array_equal(found[0], vectors(2)[1])
-    assert vectors_of(conn, [], EMBEDDER)[0] == []
+    assert vectors_of(conn, ANA.key, [], EMBEDDER)[0] == []
 
 
 def test_a_scope_is_large_by_the_vectors_it_has(conn: Connection) -> None:
@@ -79,27 +80,28 @@ def test_entries_without_a_vector_of_this_embedder_are_missing_until_set(conn: C
     for embedder in ("before", "zzz"):
         add_episode(conn, episode(embedder, f"by {embedder}"), vectors(1, dim=9), embedder)
     add_episode(conn, episode("e3", "done"), vectors(1), EMBEDDER)
-    assert missing_vectors(conn, EMBEDDER, 9) == [("e1:0", "never embedded"), ("before:0", "by before"), ("zzz:0", "by zzz")]
-    assert missing_vectors(conn, EMBEDDER, 1) == [("e1:0", "never embedded")]
-    for id, _ in missing_vectors(conn, EMBEDDER, 9):
-        set_vector(conn, id, EMBEDDER, vectors(1)[0])
+    missing = missing_vectors(conn, EMBEDDER, 9)
+    assert [(one.id, one.text) for one in missing] == [("e1:0", "never embedded"), ("before:0", "by before"), ("zzz:0", "by zzz")]
+    assert missing_vectors(conn, EMBEDDER, 1) == missing[:1]
+    for one in missing:
+        set_vector(conn, one.seq, EMBEDDER, vectors(1)[0])
     assert missing_vectors(conn, EMBEDDER, 9) == []
     assert count_vectors(conn, [ANA.key], EMBEDDER) == 4
 
 
 def test_setting_a_vector_leaves_the_lexical_index_alone(conn: Connection) -> None:
     add_episode(conn, episode("e1", "tofu"), None, None)
-    set_vector(conn, "e1:0", EMBEDDER, vectors(1)[0])
+    set_vector(conn, seqs_of(conn, ANA.key, ["e1:0"])["e1:0"], EMBEDDER, vectors(1)[0])
     assert len(seqs_with(conn, "tofu", ANA.key)) == 1
     conn.execute(text("INSERT INTO entries_fts(entries_fts, rank) VALUES ('integrity-check', 1)"))
 
 
 def test_a_vector_for_an_unknown_entry_or_of_a_wrong_length_is_refused(conn: Connection) -> None:
-    with pytest.raises(UnknownRecordError, match="'nope'"):
-        set_vector(conn, "nope", EMBEDDER, vectors(1)[0])
+    with pytest.raises(UnknownRecordError, match="number 77"):
+        set_vector(conn, 77, EMBEDDER, vectors(1)[0])
     add_episode(conn, episode("e1", "one", "two"), vectors(2), EMBEDDER)
     with pytest.raises(EmbeddingError, match="9 numbers where it gave 4"):
-        set_vector(conn, "e1:0", EMBEDDER, vectors(1, dim=9)[0])
+        set_vector(conn, seqs_of(conn, ANA.key, ["e1:0"])["e1:0"], EMBEDDER, vectors(1, dim=9)[0])
 
 
 def test_a_fact_id_that_looks_like_a_turn_is_refused(conn: Connection) -> None:

@@ -102,7 +102,7 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tmp_path: Path) 
     with Ledger.open(tmp_path) as ledger, ledger.read() as conn:
         assert conn.execute(text("PRAGMA integrity_check")).scalars().all() == ["ok"]
         for id in acknowledged:
-            assert get_episode(conn, id).turns[1].content == "second"
+            assert get_episode(conn, ANA, id).turns[1].content == "second"
         # At most one more per round: written, but killed before it could say so. No episode is there in part.
         assert len(acknowledged) <= count_episodes(conn, ANA) <= len(acknowledged) + KILLS
         assert count_vectors(conn, [ANA.key], EMBEDDER) == 2 * count_episodes(conn, ANA)
@@ -301,4 +301,4 @@ def test_damage_met_while_reading_is_named(tmp_path: Path) -> None:
     whole[(page - 1) * 4096 : page * 4096] = b"\xff" * 4096
     database.write_bytes(whole)
     with Ledger.open(tmp_path) as ledger, pytest.raises(IntegrityError, match="restore a backup"), ledger.read() as conn:
-        get_episode(conn, "e1")
+        get_episode(conn, ANA, "e1")

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from seal_agent.errors import IntegrityError, NewerSchemaError, StoreError
-from seal_agent.ledger.episodes import add_episode
+from seal_agent.ledger.episodes import add_episode, add_episodes
 from seal_agent.ledger.ledger import DATABASE, Ledger
 from seal_agent.ledger.migrations import APPLICATION_ID, BACKUP_PATTERN, migrate
+from seal_agent.ledger.postings import seqs_with
+from seal_agent.ledger.purge import facts_resting_on
 from seal_agent.ledger.schema import metadata
-from seal_agent.ledger.steps import MIGRATIONS
-from tests.ledger.records import episode
+from seal_agent.ledger.steps import IDS_PER_SCOPE, MIGRATIONS
+from tests.ledger.records import ANA, BEN, NOW, episode
 
 NEXT: Sequence[str] = ("ALTER TABLE episodes ADD COLUMN mood TEXT", "UPDATE episodes SET mood = 'calm'")
 
@@ -74,8 +76,39 @@ def test_a_migration_that_fails_half_way_changes_nothing(older: Path) -> None:
     assert "more" not in [name for _, name, *_ in rows(older, "PRAGMA table_info(episodes)")]
     assert rows(older, "SELECT sql FROM sqlite_master") != before
     with pytest.raises(IntegrityError, match="dangling"):
-        migrate(older, (*MIGRATIONS, NEXT, ("PRAGMA defer_foreign_keys=ON", "INSERT INTO fact_sources VALUES ('x', 'y', 0, 0)")))
+        migrate(older, (*MIGRATIONS, NEXT, ("PRAGMA defer_foreign_keys=ON", "INSERT INTO fact_sources VALUES ('x', 'y', 'z', 0, 0)")))
     assert rows(older, "SELECT count(*) FROM fact_sources") == [(0,)]
+
+
+def test_episodes_of_a_former_schema_keep_their_numbers_and_their_ids_become_their_scope_s_own(tmp_path: Path) -> None:
+    path, of_the_scope = tmp_path / DATABASE, ", ".join(repr(part) for part in ("default", "support", "ana", ANA.key))
+    former = MIGRATIONS.index(IDS_PER_SCOPE)
+    migrate(path, MIGRATIONS[:former])
+    at, sha = NOW.isoformat(timespec="microseconds"), "0" * 64
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        for seq in (5, 9):
+            old.execute(f"INSERT INTO episodes VALUES ({seq}, 'e{seq}', {of_the_scope}, NULL, '{at}', 'agent', NULL, '{sha}', NULL, NULL)")
+            old.execute(
+                "INSERT INTO entries (seq, id, kind, scope_key, episode_id, turn, role, at, text, sha256)"
+                f" VALUES ({seq}, 'e{seq}:0', 'turn', '{ANA.key}', 'e{seq}', 0, 'user', '{at}', 'tofu', '{sha}')"
+            )
+        old.execute(
+            f"INSERT INTO facts VALUES (1, 'f1', {of_the_scope}, 'event', 't', 't', 'active', '{at}', NULL, NULL, NULL, NULL, '{at}', 0)"
+        )
+        old.execute("INSERT INTO fact_sources VALUES ('f1', 'e5', 0, 0)")
+        old.execute("DELETE FROM episodes WHERE id = 'e9'")
+        old.execute("DELETE FROM entries WHERE id = 'e9:0'")
+    with Ledger.open(tmp_path) as ledger, ledger.write() as conn:
+        assert facts_resting_on(conn, ANA, ["e5"]) == ["f1"]
+        assert seqs_with(conn, "tofu", ANA.key).tolist() == [5]
+        add_episodes(conn, [(episode("e5", scope=BEN), None), (episode("new"), None)], None)
+        # A watermark may stand at 9 already.
+        assert conn.exec_driver_sql("SELECT min(seq) FROM entries WHERE scope_key <> ? OR id = 'new:0'", (ANA.key,)).scalar_one() == 10
+        assert conn.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        conn.exec_driver_sql("DELETE FROM facts")
+        conn.exec_driver_sql("DELETE FROM episodes WHERE id = 'e5' AND scope_key = ?", (BEN.key,))
+        assert seqs_with(conn, "vegetarian", BEN.key).tolist() == []
+        assert seqs_with(conn, "tofu", ANA.key).tolist() == [5]
 
 
 def test_a_newer_database_is_refused_untouched(older: Path) -> None:

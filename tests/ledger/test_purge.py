@@ -16,18 +16,18 @@ from seal_agent.ledger.ledger import Ledger
 from seal_agent.ledger.postings import seqs_with
 from seal_agent.ledger.purge import (
     begin_erasure,
+    cut_episode,
     end_erasure,
     facts_resting_on,
     remove_episodes,
     remove_facts,
     remove_scope,
-    replace_turns,
     scrub_reports,
     unfinished_erasures,
 )
 from seal_agent.ledger.tombstones import FORGOTTEN_TURN, is_buried
-from seal_agent.types import Source
-from tests.ledger.records import ANA, BEN, NOW, add_adapter, episode, fact, minute
+from seal_agent.types import ScopeId, Source
+from tests.ledger.records import ANA, BEN, NOW, SUPPORT, TENANT, add_adapter, episode, fact, minute
 
 
 def test_a_removed_fact_leaves_no_row_and_is_known_again(conn: Connection) -> None:
@@ -36,7 +36,7 @@ def test_a_removed_fact_leaves_no_row_and_is_known_again(conn: Connection) -> No
     assert remove_facts(conn, ["f1"], NOW) == []
     with pytest.raises(UnknownRecordError):
         get_fact(conn, "f1")
-    assert get_entries(conn, ["f1"]) == {}
+    assert get_entries(conn, ANA.key, ["f1"]) == {}
     assert conn.exec_driver_sql("SELECT count(*) FROM adapter_facts").scalar_one() == 0
     assert is_buried(conn, ANA, "Ana is vegetarian.")
 
@@ -70,12 +70,12 @@ def test_a_whole_line_can_go_and_so_can_its_end(conn: Connection) -> None:
 def test_a_turn_is_replaced_and_the_original_comes_back_neither_by_retry_nor_anew(conn: Connection) -> None:
     original = episode("e1", "My passport is XQ-77. I drink tea.", "Do you ship on Mondays?")
     add_episode(conn, original, None, None)
-    replace_turns(conn, "e1", {0: "I drink tea."}, NOW)
-    assert [turn.content for turn in get_episode(conn, "e1").turns] == ["I drink tea.", "Do you ship on Mondays?"]
+    cut_episode(conn, original, {0: "I drink tea."}, (None, {}), NOW)
+    assert [turn.content for turn in get_episode(conn, ANA, "e1").turns] == ["I drink tea.", "Do you ship on Mondays?"]
     assert seqs_with(conn, "passport", ANA.key).tolist() == []
     assert not add_episode(conn, original, None, None)
     add_episode(conn, replace(original, id="e2"), None, None)
-    assert get_episode(conn, "e2").turns[0].content == FORGOTTEN_TURN
+    assert get_episode(conn, ANA, "e2").turns[0].content == FORGOTTEN_TURN
 
 
 def test_an_episode_goes_with_its_turns_after_the_facts_that_rest_on_it(conn: Connection) -> None:
@@ -83,11 +83,11 @@ def test_an_episode_goes_with_its_turns_after_the_facts_that_rest_on_it(conn: Co
         add_episode(conn, episode(id), None, None)
     both = (Source(episode_id="e1", turn=0), Source(episode_id="e2", turn=0))
     add_fact(conn, replace(fact("f1"), sources=both), None, None)
-    assert facts_resting_on(conn, ["e1", "e2"]) == ["f1"]
+    assert facts_resting_on(conn, ANA, ["e1", "e2"]) == ["f1"]
     remove_facts(conn, ["f1"], NOW)
-    remove_episodes(conn, ["e1"], NOW)
+    remove_episodes(conn, ANA, ["e1"], NOW)
     with pytest.raises(UnknownRecordError):
-        get_episode(conn, "e1")
+        get_episode(conn, ANA, "e1")
     assert {one.id for one in entries_at(conn, seqs_with(conn, "vegetarian", ANA.key).tolist()).values()} == {"e2:0"}
 
 
@@ -99,7 +99,7 @@ def test_reports_lose_the_fact_what_was_asked_of_it_and_every_reply(conn: Connec
     for id, text in (("c1", json.dumps(report)), ("c2", "{}")):
         start_cycle(conn, id, ANA, 0, NOW)
         end_cycle(conn, id, "promoted", f"as for f1 in {id}" if id == "c1" else "fine", text, NOW)
-    assert scrub_reports(conn, ["f1"], ["Ana is vegetarian."]) == 1
+    assert scrub_reports(conn, ANA, ["f1"], ["Ana is vegetarian."]) == 1
     kept = {row.id: row for row in list_cycles(conn, ANA)}
     assert json.loads(kept["c1"].report or "") == {
         "facts": [{"fact_id": "f2", "text": "Ana sails."}],
@@ -112,15 +112,25 @@ def test_reports_lose_the_fact_what_was_asked_of_it_and_every_reply(conn: Connec
 def test_a_text_that_json_spells_otherwise_is_found_in_a_report(conn: Connection) -> None:
     start_cycle(conn, "c1", ANA, 0, NOW)
     end_cycle(conn, "c1", "promoted", "fine", json.dumps({"note": 'Ana said: "no meat"'}), NOW)
-    assert scrub_reports(conn, [], ['Ana said: "no meat"']) == 1
+    assert scrub_reports(conn, ANA, [], ['Ana said: "no meat"']) == 1
     assert json.loads(list_cycles(conn, ANA)[0].report or "") == {"note": FORGOTTEN_TURN}
+
+
+def test_another_scope_s_reports_are_left_alone_and_those_that_inherit_are_not(conn: Connection) -> None:
+    upper = ScopeId(agent="Support", user="ana")
+    for number, scope in enumerate((SUPPORT, ANA, BEN, TENANT, upper)):
+        start_cycle(conn, f"c{number}", scope, 0, NOW)
+        end_cycle(conn, f"c{number}", "promoted", "as for e1", "{}", NOW)
+    assert scrub_reports(conn, ANA, ["e1"], []) == 1
+    assert scrub_reports(conn, SUPPORT, ["e1"], []) == 2
+    assert [row.reason for row in list_cycles(conn, None) if row.scope in (TENANT, upper)] == ["as for e1", "as for e1"]
 
 
 def test_a_scope_goes_from_every_table_and_leaves_the_others(conn: Connection) -> None:
     for scope in (ANA, BEN):
         add_adapter(conn, scope)
         add_episode(conn, episode(scope.key, scope=scope), None, None)
-    remove_episodes(conn, [ANA.key], NOW)
+    remove_episodes(conn, ANA, [ANA.key], NOW)
     remove_scope(conn, ANA)
     dump = "\n".join(
         str(tuple(row)) for table in ("adapters", "cycles", "episodes", "entries") for row in conn.exec_driver_sql(f"SELECT * FROM {table}")
@@ -145,7 +155,7 @@ def test_after_scrubbing_no_byte_of_removed_text_is_left_in_the_folder(tmp_path:
         assert ledger.scrub()
         assert b"xq77zebra" in everything(tmp_path)
         with ledger.write() as conn:
-            remove_episodes(conn, ["e1"], NOW)
+            remove_episodes(conn, ANA, ["e1"], NOW)
         assert ledger.scrub()
         assert b"xq77zebra" not in everything(tmp_path)
         assert ledger.vacuum()

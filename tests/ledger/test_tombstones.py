@@ -82,7 +82,7 @@ def test_an_episode_does_not_come_back_under_its_id_nor_under_another(conn: Conn
 def test_a_forgotten_turn_is_withheld_with_its_vector(conn: Connection) -> None:
     bury(conn, ANA, [PASSPORT], NOW)
     add_episode(conn, episode("e1", PASSPORT, "I drink tea."), vectors(2), "hash-4")
-    assert [turn.content for turn in get_episode(conn, "e1").turns] == [FORGOTTEN_TURN, "I drink tea."]
+    assert [turn.content for turn in get_episode(conn, ANA, "e1").turns] == [FORGOTTEN_TURN, "I drink tea."]
     held = conn.exec_driver_sql("SELECT turn, vector IS NULL FROM entries ORDER BY turn").all()
     assert [tuple(row) for row in held] == [(0, 1), (1, 0)]
     assert not add_episode(conn, episode("e1", PASSPORT, "I drink tea."), None, None)

@@ -1,12 +1,15 @@
 """Keep, redact, block: what reaches the ledger, what is said about it, and what facts are drawn from."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seal_agent.config import PrivacySettings, Settings
 from seal_agent.errors import BlockedContentError, SettingsError, UsageError
+from seal_agent.ledger.items import NewItem
 from seal_agent.privacy.kinds import KINDS
 from seal_agent.privacy.screen import for_training, kinds_in, screened, screened_turns
 from seal_agent.types import Episode, Fact, ScopeId, Turn
@@ -54,6 +57,34 @@ def test_every_role_is_screened_and_the_episode_says_what_was_taken_out(tmp_path
 def test_what_is_remembered_is_screened(tmp_path: Path) -> None:
     with open_brain(tmp_path) as memory:
         assert memory.scope(user="ana").remember(f"The key is {KEY}.").text == "The key is [redacted: api_key]."
+
+
+def test_corrections_and_reasons_are_screened(tmp_path: Path) -> None:
+    with open_brain(tmp_path) as memory:
+        ana = memory.scope(user="ana")
+        old = ana.remember("Ana's gate opens at eight.")
+        assert ana.correct(old.id, f"Ana's gate opens with {KEY}.").text == "Ana's gate opens with [redacted: api_key]."
+        rejected = ana.reject(ana.remember("Ana has a boat.").id, f"no, {KEY}")
+        assert ana.history(rejected.id)[-1].note == "no, [redacted: api_key]"
+
+
+def test_items_are_screened_and_wait_for_the_vectors_of_what_is_left(tmp_path: Path) -> None:
+    def item(key: str, value: object) -> NewItem:
+        vectors = {"$": np.ones(4, dtype=np.float32)}
+        return NewItem(namespace=("notes",), key=key, value=json.dumps(value), texts='["$"]', ttl=None, vectors=vectors)
+
+    with open_brain(tmp_path) as memory:
+        items = memory.scope(user="ana").items
+        items.write({(("notes",), key): item(key, said) for key, said in (("a", {"said": [SAID, 3]}), ("b", {"said": "hi"}))}, "four")
+        held = {item.key: json.loads(item.value) for item in items.find(("notes",))}
+        assert held == {"a": {"said": ["Use [redacted: api_key], and write to ana@example.com.", 3]}, "b": {"said": "hi"}}
+        assert [item.key for item in items.not_embedded(("notes",), "four", 9)] == ["a"]
+    with open_brain(tmp_path, settings=Settings(privacy=PrivacySettings(email="block"))) as memory:
+        items = memory.scope(user="ana").items
+        with pytest.raises(BlockedContentError, match="The item 'c'"):
+            items.write({(("notes",), "c"): item("c", [SAID])}, "four")
+        assert len(items.find(("notes",))) == 2
+    assert KEY.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_blocked_content_leaves_nothing_behind(tmp_path: Path) -> None:
