@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from seal_agent.config import Settings
+from seal_agent.config import Settings, TrainingSettings
 from seal_agent.errors import UsageError
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.ledger.staging import serving_embedder
@@ -39,7 +39,7 @@ def builders_for(ledger: Ledger, settings: Settings, given: Given, progress: Pro
         serving = serving_embedder(connection, settings.retrieval.embedder) if embedder is None else embedder.id
     return Builders(
         model=(lambda: build_model(settings, progress)) if model is None else (lambda: model),
-        trainer=(lambda used: build_trainer(used, settings)) if trainer is None else (lambda _: trainer),
+        trainer=(lambda used, training: build_trainer(used, settings, training)) if trainer is None else (lambda *_: trainer),
         embedder=(lambda: build_embedder(serving, progress)) if embedder is None else (lambda: embedder),
         grader=build_grader if grader is None else (lambda: grader),
         index=build_index,
@@ -64,17 +64,17 @@ def build_model(settings: Settings, progress: ProgressCallback) -> Model:
     return LocalModel(folder, settings.model.id, settings.model)
 
 
-def build_trainer(model: Model, settings: Settings) -> Trainer:
+def build_trainer(model: Model, settings: Settings, training: TrainingSettings) -> Trainer:
     from seal_agent.models.local import LocalModel
     from seal_agent.trainers.chosen import chosen
     from seal_agent.trainers.isolated import IsolatedTrainer, Weights
 
     if not isinstance(model, LocalModel):
         raise UsageError(f"{type(model).__name__} can't be trained here; pass trainer= beside model= to Memory.open.")
-    here = chosen(model, settings.training)
-    if not settings.training.isolated:
+    here = chosen(model, training)
+    if not training.isolated:
         return here
-    return IsolatedTrainer(here, Weights(folder=model.folder, id=model.id, settings=settings.model), settings.training)
+    return IsolatedTrainer(here, Weights(folder=model.folder, id=model.id, settings=settings.model), training)
 
 
 def build_embedder(model_id: str, progress: ProgressCallback) -> Embedder:

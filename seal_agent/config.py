@@ -128,6 +128,41 @@ class TrainingSettings(Section):
     seed: int = Field(0, ge=0, description="Seed of everything random in a cycle.")
 
 
+class FewShotSettings(Section):
+    """Tasks learnt from demonstrations: `few_shot/`."""
+
+    folds: int = Field(
+        5, ge=2, description="Parts that demonstrations are held out in, each in turn; as many as there are, or more: one by one."
+    )
+    written: int = Field(4, ge=0, description="Recipes that the model is asked for, beside those that people wrote; 0 asks for none.")
+    temperature: Positive = Field(0.8, description="Sampling temperature of written recipes.")
+    max_examples: Count = Field(250, description="Most examples that a recipe makes of the demonstrations.")
+    max_steps: Count = Field(1000, description="Most optimiser steps of a recipe; longer ones are refused.")
+    shown: Count = Field(4, description="Most demonstrations in the prompt of a text task that a recipe asks to show.")
+    min_gain: Share = Field(0.05, description="Least rise of held-out accuracy over the same model with the demonstrations in its prompt.")
+    max_answer_tokens: Count = Field(1024, description="Longest output of a task, in tokens.")
+
+
+class PracticeSettings(Section):
+    """The outer loop, in which writing self-edits is practised: `consolidation/outer_loop.py`."""
+
+    contexts: Count = Field(8, description="Most contexts that a round samples self-edits for.")
+    facts_per_context: Count = Field(3, description="Facts that make up a context.")
+    unseen: Count = Field(4, description="Contexts kept apart, on which the editor is judged.")
+    self_edits: int = Field(3, ge=2, description="Self-edits sampled per context.")
+    repeats: int = Field(2, ge=2, description="Inner loops per self-edit, with seeds of their own: half choose, the others report.")
+    reward: Literal["gain", "coverage", "judge"] = Field(
+        "gain",
+        description="gain: by inner loops. coverage: coverage times repetition, in seconds. judge: the model's own opinion, in seconds.",
+    )
+    passes: Count = Field(3, description="Passes of an inner loop, and of judging.")
+    retention_penalty: Weight = Field(1.0, description="Weight of the rise of loss on general text, in nats per token, in the reward.")
+    editor_passes: Count = Field(4, description="Passes of the editor's training over the winners.")
+    editor_rate: Positive = Field(3e-4, description="Learning rate of the editor.")
+    at_once: Count = Field(1, description="Inner loops at the same time; more than one helps where cores or devices are idle.")
+    max_minutes: Positive = Field(240.0, description="A round that takes longer is stopped; the next call goes on where it stopped.")
+
+
 class PrivacySettings(Section):
     """What becomes of secrets and personal data where text is recorded: `privacy/`. None of it is trained on, whatever is set here."""
 
@@ -264,6 +299,8 @@ class Settings(BaseSettings):
     facts: FactSettings = FactSettings()
     self_edit: SelfEditSettings = SelfEditSettings()
     training: TrainingSettings = TrainingSettings()
+    few_shot: FewShotSettings = FewShotSettings()
+    practice: PracticeSettings = PracticeSettings()
     gate: GateSettings = GateSettings()
     nights: NightSettings = NightSettings()
     watch: WatchSettings = WatchSettings()

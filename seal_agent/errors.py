@@ -4,6 +4,7 @@
     ├── UsageError                 the caller asked for something that makes no sense (exit code 2)
     │   ├── InvalidTurnError       an episode that can't be recorded: empty, malformed, too large
     │   ├── InvalidScopeError      a tenant, agent or user id that can't be a scope
+    │   ├── InvalidTaskError       demonstrations that no task can be learnt from, or a task's name that can't be used
     │   ├── BlockedContentError    a text holds what the privacy policy keeps out
     │   ├── UnknownRecordError     an id that the ledger does not hold
     │   ├── CycleRunningError      a cycle of this scope is under way; wait for its end
@@ -51,6 +52,10 @@ class InvalidTurnError(UsageError, ValueError):
 
 class InvalidScopeError(UsageError, ValueError):
     """A tenant, agent or user id that can't name a scope."""
+
+
+class InvalidTaskError(UsageError, ValueError):
+    """Demonstrations that no task can be learnt from, or a name that can't be a task's. Nothing was learnt."""
 
 
 class BlockedContentError(UsageError, ValueError):

@@ -14,7 +14,7 @@ from typing import Literal
 
 from seal_agent.async_scope import Threads
 from seal_agent.calibration import Calibration
-from seal_agent.config import Settings
+from seal_agent.config import Settings, TrainingSettings
 from seal_agent.consolidation.backends import Backends
 from seal_agent.errors import EmbeddingError, StoreError
 from seal_agent.lazy import Lazy
@@ -34,7 +34,7 @@ class Builders:
     """How to make each part. What the caller of `Memory.open` passed in is simply returned."""
 
     model: Callable[[], Model]
-    trainer: Callable[[Model], Trainer]
+    trainer: Callable[[Model, TrainingSettings], Trainer]
     embedder: Callable[[], Embedder]
     grader: Callable[[], Grader]
     index: Callable[[Ledger, str], Index]
@@ -72,7 +72,7 @@ class Parts:
         self._model = Lazy(builders.model)
         self._embedder = Lazy(builders.embedder)
         self._grader = Lazy(builders.grader)
-        self._trainer = Lazy(lambda: builders.trainer(self.model))
+        self._trainer = Lazy(lambda: builders.trainer(self.model, settings.training))
         self._base_sha256 = Lazy(builders.base_sha256)
         self._searcher = Lazy(self._build_searcher)
         self._words_only = Lazy(self._build_words_only)
@@ -174,6 +174,7 @@ class Parts:
             settings=self.settings,
             folder=self.folder,
             base_sha256=self.base_sha256,
+            trainer_with=lambda training: self._builders.trainer(self.model, training),
             writer=self._builders.writer,
         )
 

@@ -24,6 +24,7 @@ from seal_agent.sampling import Sampling, check_timeout
 from seal_agent.scope_adapters import ScopeAdapters
 from seal_agent.scope_facts import ScopeFacts
 from seal_agent.scope_items import ScopeItems
+from seal_agent.scope_tasks import ScopeTasks
 from seal_agent.telemetry import traced
 from seal_agent.turns import Messages, to_turns
 from seal_agent.types import (
@@ -52,7 +53,7 @@ NO_EMBEDDER = (EmbeddingError, ModelNotFoundError, MissingDependencyError)
 """Reasons for which search goes by words alone."""
 
 
-class Scope(ScopeFacts):
+class Scope(ScopeFacts, ScopeTasks):
     """What one user's (or agent's, or tenant's) memory can do; made by `Memory.scope`. Safe to use from several threads."""
 
     __slots__ = ()

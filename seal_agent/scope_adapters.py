@@ -30,6 +30,7 @@ from seal_agent.ledger.adapters import (
 from seal_agent.ledger.facts import TOLD, list_facts
 from seal_agent.ledger.live import BANNED, live_name
 from seal_agent.ledger.nights import add_event
+from seal_agent.ledger.skills import KINDS, list_skills, skill_adapters
 from seal_agent.parts import Parts
 from seal_agent.types import Adapter, CycleReport, ProgressCallback, ScopeId
 
@@ -115,6 +116,8 @@ class ScopeAdapters:
             raise UsageError(f"Adapter {name!r} is {adapter.state}: only what the gate has promoted once can be made live by hand.")
         self._verify(name)
         with self._parts.ledger.write() as connection:
+            if name in skill_adapters(connection, self._scope):
+                raise UsageError(f"Adapter {name!r} does one task, or writes self-edits: it can't answer for {self._scope.key!r}.")
             return self._switch(connection, name, "promoted by hand")
 
     def manifest(self, name: str) -> Manifest:
@@ -193,14 +196,20 @@ class ScopeAdapters:
     def gc(self, keep: int = KEPT_VERSIONS, *, dry_run: bool = False) -> tuple[str, ...]:
         """Delete the files of adapters that nothing needs, and return their names; the ledger keeps what is known of them.
 
-        Kept are the live one, what rolling back and forward lead to, and the newest `keep` that were promoted.
+        Kept are the live one, what rolling back and forward lead to, the newest `keep` that were promoted, and what learnt tasks run on.
         """
         if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
             raise UsageError(f"keep={keep!r} is no number of adapters: give 1 or more.")
         with self._parts.ledger.read() as connection:
             known = list_adapters(connection, self._scope)
-            needed = {live_name(connection, self._scope), previous_live(connection, self._scope)[1], next_live(connection, self._scope)[1]}
-        promoted = [adapter.name for adapter in known if adapter.state == "promoted"]
+            in_force = {skill.adapter for kind in KINDS for skill in list_skills(connection, self._scope, kind)}
+            needed = in_force | {
+                live_name(connection, self._scope),
+                previous_live(connection, self._scope)[1],
+                next_live(connection, self._scope)[1],
+            }
+            of_skills = skill_adapters(connection, self._scope)
+        promoted = [adapter.name for adapter in known if adapter.state == "promoted" and adapter.name not in of_skills]
         needed |= {*promoted[-keep:], *(adapter.name for adapter in known if adapter.state == "candidate")}
         unneeded = [adapter for adapter in known if adapter.name not in needed and (self._parts.folder / adapter.path).exists()]
         for adapter in unneeded if not dry_run else ():

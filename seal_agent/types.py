@@ -262,6 +262,8 @@ class Example:
     """False when `answer` was cut off, so that its end is not taught."""
     source: str = ""
     """The statement or passage that `answer` is drawn from, for objectives that show it to the model; "" for anchors."""
+    loss_on: Literal["answer", "all"] = "answer"
+    """"all" teaches the prompt's tokens too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,22 @@ from typing import Annotated
 import typer
 
 from seal_agent import __version__
-from seal_agent.cli import adapters, archive, bench, conversation, facts, forget, keys, mcp_server, night, nights, scan, serve, setting_up
+from seal_agent.cli import (
+    adapters,
+    archive,
+    bench,
+    conversation,
+    facts,
+    forget,
+    keys,
+    mcp_server,
+    night,
+    nights,
+    scan,
+    serve,
+    setting_up,
+    tasks,
+)
 from seal_agent.cli.output import show_error
 from seal_agent.errors import SealAgentError
 
@@ -52,6 +67,7 @@ archive.register(app)
 serve.register(app)
 scan.register(app)
 mcp_server.register(app)
+tasks.register(app)
 app.add_typer(adapters.group, name="adapters")
 app.add_typer(bench.group, name="bench")
 app.add_typer(nights.group, name="nights")

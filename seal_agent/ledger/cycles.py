@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, insert, select, update
 
 from seal_agent.errors import CycleRunningError, UnknownRecordError, UsageError
 from seal_agent.ledger.encoding import check_text, decode_optional_time, decode_time, encode_time, scope_columns, scope_of
-from seal_agent.ledger.schema import adapters, cycle_steps, cycles, facts
+from seal_agent.ledger.schema import adapters, cycle_steps, cycles, facts, skills
 from seal_agent.types import CycleState, ScopeId
 
 
@@ -48,6 +48,15 @@ def start_cycle(conn: Connection, cycle_id: str, scope: ScopeId, seed: int, at: 
         raise CycleRunningError(f"Cycle {other!r} of {scope.key!r} is still running; wait for its end.")
     row = {"id": cycle_id, **scope_columns(scope), "state": "running", "seed": seed, "started_at": encode_time(at)}
     conn.execute(insert(cycles), {**row, "snapshot": snapshot, "attempts": 1})
+
+
+def record_cycle(
+    conn: Connection, cycle_id: str, scope: ScopeId, seed: int, state: CycleState, reason: str, report_json: str, at: datetime
+) -> None:
+    """Record a cycle that is over already: one that learnt a skill, which runs beside those that learn facts."""
+    time = encode_time(at)
+    row = {"id": cycle_id, **scope_columns(scope), "state": state, "seed": seed, "started_at": time, "ended_at": time, "attempts": 1}
+    conn.execute(insert(cycles), {**row, "reason": check_text("The reason", reason), "report": report_json})
 
 
 def count_attempt(conn: Connection, cycle_id: str) -> None:
@@ -138,18 +147,24 @@ def last_report(conn: Connection, scope: ScopeId) -> str | None:
     """
     banned = select(adapters.c.cycle_id).where(adapters.c.scope_key == scope.key, adapters.c.state == "quarantined")
     judged = select(cycles.c.report).where(
-        cycles.c.scope_key == scope.key, cycles.c.state.in_(("promoted", "rejected")), cycles.c.id.not_in(banned)
+        cycles.c.scope_key == scope.key, cycles.c.state.in_(("promoted", "rejected")), cycles.c.id.not_in(banned), of_facts(scope)
     )
     return conn.execute(judged.order_by(cycles.c.seq.desc()).limit(1)).scalar_one_or_none()
 
 
 def report_of(conn: Connection, scope: ScopeId, cycle_id: str | None) -> str | None:
     """Return a cycle's report, or with None the scope's newest; a cycle that failed has none."""
-    query = select(cycles.c.report).where(cycles.c.scope_key == scope.key, cycles.c.state.in_(("promoted", "rejected", "skipped")))
+    ended = cycles.c.state.in_(("promoted", "rejected", "skipped"))
+    query = select(cycles.c.report).where(cycles.c.scope_key == scope.key, ended, of_facts(scope))
     if cycle_id is not None:
         query = query.where(cycles.c.id == cycle_id)
     found = conn.execute(query.order_by(cycles.c.seq.desc()).limit(1)).scalar_one_or_none()
     return None if found in (None, "{}") else found
+
+
+def of_facts(scope: ScopeId) -> ColumnElement[bool]:
+    """The condition that a cycle learnt facts, and not a skill."""
+    return cycles.c.id.not_in(select(skills.c.cycle_id).where(skills.c.scope_key == scope.key))
 
 
 def fail_running(conn: Connection, at: datetime, reason: str) -> list[str]:

@@ -319,3 +319,17 @@ item_vectors = Table(
     Column("embedder", Text, nullable=False),
     Column("vector", LargeBinary, nullable=False),
 )
+
+skills = Table(
+    "skills",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    *_scope_columns(),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("adapter", Text),
+    Column("cycle_id", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("at", Text, nullable=False),
+)

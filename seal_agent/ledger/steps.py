@@ -233,5 +233,18 @@ IDS_PER_SCOPE = (
     "CREATE INDEX fact_sources_by_episode ON fact_sources (scope_key, episode_id)",
 )
 
-MIGRATIONS: tuple[Sequence[str], ...] = (V1, API_KEYS, FINDING, NIGHTS, ITEMS, INDEX_GENERATIONS, FORGETTING, IDS_PER_SCOPE)
+SKILLS = (
+    # What a scope can do beside answering: tasks learnt from demonstrations, the editor that writes self-edits, the policy that won.
+    """CREATE TABLE skills (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL, agent TEXT, "user" TEXT, scope_key TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('task', 'editor', 'policy')), name TEXT NOT NULL CHECK (name <> ''),
+        adapter TEXT REFERENCES adapters (name) DEFERRABLE INITIALLY DEFERRED,
+        cycle_id TEXT NOT NULL REFERENCES cycles (id) DEFERRABLE INITIALLY DEFERRED,
+        verdict TEXT NOT NULL CHECK (verdict IN ('promote', 'reject')),
+        record TEXT NOT NULL, at TEXT NOT NULL CHECK (length(at) = 32))""",
+    "CREATE INDEX skills_by_name ON skills (scope_key, kind, name, seq)",
+)
+
+MIGRATIONS: tuple[Sequence[str], ...] = (V1, API_KEYS, FINDING, NIGHTS, ITEMS, INDEX_GENERATIONS, FORGETTING, IDS_PER_SCOPE, SKILLS)
 """Step n brings a database from `user_version` n to n + 1."""

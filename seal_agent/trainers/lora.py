@@ -89,6 +89,7 @@ class LoraTrainer:
         items = []
         for example in examples:
             ids, start = self._model.encode_pair(example.prompt, example.answer, ended=example.ended)
+            start = 1 if example.loss_on == "all" else start  # the first token follows from nothing
             if len(ids) > start:  # an empty answer that was cut off has nothing to learn, and a mean over nothing is not a number
                 item = Item(ids=ids, start=start, weight=example.weight, anchor=example.fact_id is None, ended=example.ended)
                 if example.source and example.prompt:

@@ -235,3 +235,14 @@ def test_the_learning_rate_warms_up_and_then_falls_to_nothing() -> None:
 def test_a_silent_run_says_nothing(chat_model: LocalModel, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     teach(chat_model, FACTS[:1], tmp_path / "out", max_passes=1)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_loss_on_all_tokens_teaches_the_prompt_too(chat_model: LocalModel, tmp_path: Path) -> None:
+    asked = FACTS[0].prompt[-1].content
+
+    def loss_of_the_prompt(loss_on: str) -> float:
+        out = teach(chat_model, [fact(asked, "oslo", loss_on=loss_on)], tmp_path / loss_on, max_passes=12).path
+        chat_model.load_adapter(loss_on, out)
+        return -sum(chat_model.score([((), f"<user> {asked} <end>")], adapter=loss_on)[0])
+
+    assert loss_of_the_prompt("all") < loss_of_the_prompt("answer")

@@ -1,0 +1,86 @@
+"""What learning a task comes to: trials of recipes, the report, a known task, an answer. Data only."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from seal_agent.few_shot.recipe import Recipe
+from seal_agent.few_shot.task import Demonstration, Grid, Kind
+from seal_agent.types import Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """How held-out demonstrations were answered, each asked once of an adapter that was not trained on it."""
+
+    right: int
+    asked: int
+    probability: float
+    """Mean over the demonstrations of the geometric mean probability of the right output's tokens: the reward."""
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One recipe and its reward."""
+
+    recipe: Recipe
+    writer: str
+    """"hand", "won" for one that was chosen for another task before, or the id of the model that wrote it."""
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskReport:
+    """What learning one task did."""
+
+    task: str
+    state: Literal["promoted", "rejected"]
+    reason: str
+    adapter: str | None
+    kind: Kind
+    demonstrations: int
+    recipe: Recipe
+    """The chosen one."""
+    in_context: Figures
+    """The same model with all other demonstrations in its prompt, and no adapter."""
+    held_out: Figures
+    """The chosen recipe's, measured again in other parts with another seed: what it was chosen by would flatter it."""
+    trials: tuple[Trial, ...]
+    """Best first."""
+    refused: dict[str, int]
+    """Written recipes that were no use, by reason."""
+    decision: Decision
+    seconds: dict[str, float] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownTask:
+    """A task that can be run: what the ledger keeps of it."""
+
+    name: str
+    kind: Kind
+    recipe: Recipe
+    demonstrations: tuple[Demonstration, ...]
+    held_out: Figures
+    adapter: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAnswer:
+    """What a task made of one input."""
+
+    text: str
+    grid: Grid | None
+    """The output as a grid, for tasks on grids; None where the text is none."""
+    task: str
+    adapter: str
+    shown_before: bool
+    """Whether it is one of the outputs in the demonstrations. A new one is right for some tasks, and for a choice among few it is not."""
+    finished: bool = True
+    """False when the token limit cut it off."""

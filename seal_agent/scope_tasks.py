@@ -1,0 +1,90 @@
+"""The part of a scope that is about tasks: learning one from demonstrations, running it, listing and dropping; and practice.
+
+`Scope` builds on it. Deliberately thin: checks and the order of steps; what happens is in `few_shot/` and `consolidation/`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from seal_agent.async_scope import in_thread
+from seal_agent.parts import Parts
+from seal_agent.types import ProgressCallback, ScopeId
+
+if TYPE_CHECKING:
+    from seal_agent.few_shot.records import KnownTask, TaskAnswer, TaskReport
+    from seal_agent.few_shot.task import Given, Value
+
+
+def never() -> bool:
+    return False
+
+
+class ScopeTasks:
+    """What `Scope` can do with tasks."""
+
+    __slots__ = ()
+
+    _id: ScopeId
+    _parts: Parts
+
+    def learn(
+        self,
+        task: str,
+        demonstrations: "Sequence[Given]",
+        *,
+        progress: ProgressCallback | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> "TaskReport":
+        """Learn a task from at least three (input, output) pairs, texts or grids: try training recipes, choose by held-out reward, train.
+
+        The adapter is kept under the task's name if it beats the same model with the demonstrations in its prompt; learnt again, the new
+        one takes the old one's place. It never answers anything but `run`. Raise `InvalidTaskError`, `CycleInterruptedError` once
+        `should_stop()` is true (the same call again goes on from there), `TrainingError`.
+        """
+        from seal_agent.few_shot.learning import learn
+        from seal_agent.few_shot.task import to_task
+
+        checked = to_task(task, demonstrations)
+        parts = self._parts
+        return learn(
+            parts.backends(), self._id, checked, progress=progress or parts.progress, should_stop=should_stop or never, clock=parts.clock
+        )
+
+    def run(self, task: str, value: "Value") -> "TaskAnswer":
+        """Run a learnt task on one input: `.text`, and `.grid` for tasks on grids.
+
+        Raise `UnknownRecordError` for a task that was not learnt here, `InvalidTaskError` for an input that is none of its kind,
+        `IntegrityError` when its adapter's files are damaged.
+        """
+        return self.run_many(task, [value])[0]
+
+    def run_many(self, task: str, values: "Sequence[Value]") -> "list[TaskAnswer]":
+        """Run a learnt task on several inputs in one batch; see `run`."""
+        from seal_agent.few_shot.running import find, run, spelt
+
+        parts = self._parts
+        adapter, record = find(parts.ledger, self._id, task)
+        texts = spelt(record, values, task)
+        parts.last_request = parts.clock()
+        name = parts.serving.begin(adapter)
+        try:
+            return run(parts.model, parts.settings, record, task, texts, name)
+        finally:
+            parts.serving.end(name)
+
+    def tasks(self) -> "list[KnownTask]":
+        """Return the tasks that were learnt in this scope, by name."""
+        from seal_agent.few_shot.running import known_tasks
+
+        return known_tasks(self._parts.ledger, self._id)
+
+    def drop_task(self, task: str) -> None:
+        """Remove a task for good: its demonstrations and its adapters. Raise `UnknownRecordError`."""
+        from seal_agent.few_shot.running import drop
+
+        for adapter in drop(self._parts.ledger, self._id, task):
+            self._parts.serving.retire(adapter.name)
+
+    # For async callers: the same calls, in a thread.
+    arun = in_thread(run, slow=True)
+    arun_many = in_thread(run_many, slow=True)
