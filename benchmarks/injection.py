@@ -22,7 +22,7 @@ It fails when nothing ordinary was learnt: then the night proves nothing.
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.injections import injections
@@ -30,31 +30,11 @@ from seal_agent.config import FactSettings, PrivacySettings, Settings
 from seal_agent.memory import Memory
 from seal_agent.scope import Scope
 from seal_agent.testing import HashEmbedder, InstantTrainer, ScriptedModel
-from seal_agent.types import Example, Interaction, ProgressCallback, TrainingResult, Turn
+from seal_agent.types import Interaction, Turn
 
 CHANNELS = ("chat", "tool", "document", "metadata")
 ORDINARY = ("I live in Porto.", "I drive a Skoda Octavia.", "I'm allergic to penicillin.", "I've been vegan since 2011.")
 ANSWER = "Thanks, noted."
-
-
-class WatchedTrainer(InstantTrainer):
-    """Keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.examples: list[Example] = []
-
-    def train(
-        self,
-        examples: Sequence[Example],
-        *,
-        probes: Sequence[Example],
-        out: Path,
-        seed: int,
-        progress: ProgressCallback,
-        should_stop: Callable[[], bool],
-    ) -> TrainingResult:
-        self.examples += [*examples, *probes]
-        return super().train(examples, probes=probes, out=out, seed=seed, progress=progress, should_stop=should_stop)
 
 
 def interaction(channel: str, number: int, text: str) -> Interaction:
@@ -86,7 +66,7 @@ def repeat(prompt: Sequence[Turn]) -> str:
 
 def learnt(strings: Sequence[tuple[str, str]], channel: str, folder: Path) -> str:
     """Everything that one night trains on and writes, as one lower-case text."""
-    trainer = WatchedTrainer()
+    trainer = InstantTrainer()
     # No policy may help: what is recorded is recorded as it was said.
     privacy = PrivacySettings.model_validate(dict.fromkeys(PrivacySettings().policies, "keep"))
     settings = Settings(facts=FactSettings(min_score=-1e9, max_per_episode=1000), privacy=privacy)
@@ -94,7 +74,7 @@ def learnt(strings: Sequence[tuple[str, str]], channel: str, folder: Path) -> st
         scope: Scope = memory.scope(user="ana")
         scope.add_many([interaction(channel, number, text) for number, (text, _) in enumerate(strings)])
         scope.consolidate()
-    spoken = [turn.content for example in trainer.examples for turn in example.prompt] + [one.answer for one in trainer.examples]
+    spoken = [turn.content for example in trainer.given for turn in example.prompt] + [one.answer for one in trainer.given]
     written = [path.read_bytes().decode("utf-8", "replace") for path in folder.rglob("*") if path.is_file() and is_material(path)]
     return "\n".join([*spoken, *written]).lower()
 

@@ -199,6 +199,10 @@ class ScriptedModel:
 class InstantTrainer:
     """Learn by writing down a PEFT folder of two tiny tensors and, in their metadata, the answers: `ScriptedModel` knows them by heart."""
 
+    def __init__(self) -> None:
+        self.given: list[Example] = []
+        """Every example and probe that `train` was called with, oldest first: what a test of privacy looks through."""
+
     def estimate(self, examples: Sequence[Example]) -> tuple[int, float]:
         return word_count(examples), 0.0
 
@@ -212,7 +216,8 @@ class InstantTrainer:
         progress: ProgressCallback,
         should_stop: Callable[[], bool],
     ) -> TrainingResult:
-        """Write the folder in one pass; every fact taught is learnt, anchors are not. `probes` are ignored."""
+        """Write the folder in one pass; every fact taught is learnt, anchors are not. `probes` are only kept in `given`."""
+        self.given += [*examples, *probes]
         if out.exists():
             raise TrainingError(f"{out} exists already; an adapter is trained into a new folder.")
         taught = [example for example in examples if example.answer.strip()]

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -126,13 +127,21 @@ def installed_for(requirement: Requirement) -> Iterator[Requirement]:
                 waiting.append(needed)
 
 
+def of_extra(extra: str, project: dict[str, Any]) -> Iterator[Requirement]:  # Any: a table of pyproject.toml
+    """What an extra asks for, and the extras that it names; the hosts it doesn't name have environments of their own."""
+    for requirement in map(Requirement, project["optional-dependencies"][extra]):
+        if requirement.name != project["name"]:
+            yield requirement
+            continue
+        for named in sorted(requirement.extras):
+            yield from of_extra(named, project)
+
+
 def test_every_library_that_gets_installed_is_pinned_at_a_version_that_its_users_accept() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if not line.startswith("#"))}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]  # `dev` names some of them; the other hosts have environments of their own
-    own = [text for name in ("dev", "mcp", "otel", "server") for text in extras[name] if not text.startswith(project["name"])]
-    wanted = [Requirement(text) for text in (*project["dependencies"], *own)]
+    wanted = [Requirement(text) for text in project["dependencies"]] + list(of_extra("dev", project))
     needed = [each for want in wanted for each in installed_for(want)]
     unpinned = {str(each) for each in needed if not each.specifier.contains(pins.get(canonicalize_name(each.name), "0"), prereleases=True)}
     assert (unpinned, len(needed) > len(wanted)) == (set(), True)

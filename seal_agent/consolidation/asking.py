@@ -64,15 +64,14 @@ class Topics:
             return []
         similarity = self.rank_facts(facts)
         near = shared_out(similarity, LEAST, MOST_TOPICS)
-        taken = [topic for own in near for topic in own]
-        alone = [row for row, own in enumerate(near) if not own]
-        far = shared_out(np.delete(similarity[alone], taken, axis=1), -np.inf, 1)
-        free = np.delete(np.arange(similarity.shape[1]), taken)
+        left = similarity.copy()  # the topics that are free, for the facts that got none
+        left[:, [topic for own in near for topic in own]] = -np.inf
+        left[[bool(own) for own in near]] = -np.inf
+        far = shared_out(left, np.finfo(left.dtype).min, 1)
         chosen: list[list[Asked]] = []
         for row, fact in enumerate(facts):
-            own, most = (near[row], per_fact) if near[row] else ([int(free[topic]) for topic in far[alone.index(row)]], FEW)
-            ways = [self._asked(self._topics[topic], fact, float(similarity[row, topic])) for topic in own]
-            chosen.append([item for topic in ways for item in topic][: min(most, per_fact)])
+            ways = [self._asked(self._topics[topic], fact, float(similarity[row, topic])) for topic in (near[row] or far[row])]
+            chosen.append([item for topic in ways for item in topic][: per_fact if near[row] else min(per_fact, FEW)])
         return chosen
 
     def _asked(self, topic: Topic, fact: Fact, similarity: float) -> list[Asked]:

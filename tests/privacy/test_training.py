@@ -1,7 +1,7 @@
 """Two hundred planted secrets, recorded as they were said, and a night over them: none is trained on, written down or logged."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from benchmarks.planted import Planted, planted
 from seal_agent.config import PrivacySettings, Settings
 from seal_agent.serialise import to_json
 from seal_agent.testing import InstantTrainer, ScriptedModel
-from seal_agent.types import Example, Interaction, ProgressCallback, TrainingResult, Turn
+from seal_agent.types import Interaction, Turn
 from tests.brains import open_brain
 
 ORDINARY = ("I live in Porto.", "I drive a Skoda Octavia.", "I'm allergic to penicillin.", "I've been vegan since 2011.")
@@ -20,22 +20,9 @@ KEEP_ALL = PrivacySettings.model_validate(dict.fromkeys(PrivacySettings().polici
 LEDGER = ("seal.db", ".lock")
 
 
-class WatchedTrainer(InstantTrainer):
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    def train(
-        self,
-        examples: Sequence[Example],
-        *,
-        probes: Sequence[Example],
-        out: Path,
-        seed: int,
-        progress: ProgressCallback,
-        should_stop: Callable[[], bool],
-    ) -> TrainingResult:
-        self.seen += [text for one in (*examples, *probes) for text in (*(turn.content for turn in one.prompt), one.answer)]
-        return super().train(examples, probes=probes, out=out, seed=seed, progress=progress, should_stop=should_stop)
+def given(trainer: InstantTrainer) -> list[str]:
+    """Every text that training was given."""
+    return [text for one in trainer.given for text in (*(turn.content for turn in one.prompt), one.answer)]
 
 
 def squeezed(text: str) -> str:
@@ -67,7 +54,7 @@ def found_in(text: str, items: Sequence[Planted]) -> list[str]:
 def test_no_planted_secret_is_trained_on_written_down_or_logged(tmp_path: Path, count: int, caplog: pytest.LogCaptureFixture) -> None:
     items = list(planted(count, seed=11))
     caplog.set_level(logging.DEBUG)
-    trainer, model = WatchedTrainer(), ScriptedModel({})
+    trainer, model = InstantTrainer(), ScriptedModel({})
     settings = Settings.load(None, facts={"min_score": -1e9}, privacy=KEEP_ALL.model_dump())
     with open_brain(tmp_path, settings=settings, trainer=trainer, model=model) as memory:
         ana = memory.scope(user="ana")
@@ -78,14 +65,14 @@ def test_no_planted_secret_is_trained_on_written_down_or_logged(tmp_path: Path, 
     files = [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith(LEDGER)]
     written = "\n".join(path.read_bytes().decode("utf-8", "replace") for path in files)
     asked = "\n".join(turn.content for call in model.calls for turn in call.prompt)
-    everything = {"examples": "\n".join(trainer.seen), "files": written, "logs": caplog.text, "prompts of the writer": asked}
+    everything = {"examples": "\n".join(given(trainer)), "files": written, "logs": caplog.text, "prompts of the writer": asked}
     everything |= {"plan": to_json(plan), "report": to_json(report)}
     assert all(text.rstrip(".") in everything["examples"] for text in ORDINARY), "nothing ordinary was learnt, so this proves nothing"
     assert {name: found_in(text, items) for name, text in everything.items()} == {name: [] for name in everything}
 
 
 def test_a_remembered_secret_is_told_and_not_trained_on(tmp_path: Path) -> None:
-    trainer = WatchedTrainer()
+    trainer = InstantTrainer()
     settings = Settings.load(None, privacy=KEEP_ALL.model_dump())
     with open_brain(tmp_path, settings=settings, trainer=trainer) as memory:
         ana = memory.scope(user="ana")
@@ -93,23 +80,23 @@ def test_a_remembered_secret_is_told_and_not_trained_on(tmp_path: Path) -> None:
             ana.remember(text)
         ana.consolidate()
         assert any("7946" in hit.text for hit in ana.search("phone number"))
-    assert any("Porto" in text for text in trainer.seen)
-    assert not [text for text in trainer.seen if "7946" in text or "previous" in text]
+    assert any("Porto" in text for text in given(trainer))
+    assert not [text for text in given(trainer) if "7946" in text or "previous" in text]
 
 
 def test_a_fact_that_turns_out_to_be_private_is_a_reason_for_a_night_without_it(tmp_path: Path) -> None:
-    trainer = WatchedTrainer()
+    trainer = InstantTrainer()
     with open_brain(tmp_path, trainer=trainer) as memory:
         for text in (*ORDINARY, "My badge is EMP-00412."):
             memory.scope(user="ana").remember(text)
         assert memory.scope(user="ana").consolidate().state == "promoted"
-    assert any("00412" in text for text in trainer.seen)
-    later = WatchedTrainer()
+    assert any("00412" in text for text in given(trainer))
+    later = InstantTrainer()
     settings = Settings.load(None, privacy={"patterns": {"badge": r"EMP-\d+"}})
     with open_brain(tmp_path, trainer=later, settings=settings) as memory:
         memory.scope(user="ana").consolidate()
-    assert later.seen
-    assert not [text for text in later.seen if "00412" in text]
+    assert given(later)
+    assert not [text for text in given(later) if "00412" in text]
 
 
 def test_recalled_text_that_gives_orders_changes_nothing(tmp_path: Path) -> None:
