@@ -4,18 +4,18 @@ import hashlib
 import math
 import random
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TypeVar
 
 from pydantic import TypeAdapter
 
 from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.bundled import anchor_prompts, anchor_texts
 from seal_agent.consolidation.evaluation import Examiner
-from seal_agent.consolidation.kept import kept_json
-from seal_agent.protocols import Model
+from seal_agent.consolidation.kept import keep, read_kept
 from seal_agent.types import Example, Question, SelfEdit
 
-TEXTS = TypeAdapter(list[str])
+T = TypeVar("T")
+ANSWERS = TypeAdapter(dict[str, str])
 WHOLE = 2
 """One item in so many teaches its whole answer; the others only its beginning, which decides the fact that is meant."""
 BEGINNING = 8
@@ -56,10 +56,10 @@ def anchors(count: int, examiner: Examiner, settings: TrainingSettings) -> list[
     """`count` anchors: everyday prompts with the base model's own answers, and plain prose, drawn with the seed."""
     order = random.Random(settings.seed)
     prose = [Example(prompt=(), answer=" ".join(text.split()[:PROSE_WORDS]), ended=False) for text in anchor_texts()]
-    answers = own_answers(examiner.model, examiner)
-    chat = [Example(prompt=examiner.prompt(p), answer=a, ended=False) for p, a in zip(anchor_prompts(), answers, strict=True) if a]
-    of_chat = math.ceil(count * CHAT_SHARE) if chat else 0
-    return [*drawn(chat, of_chat, order), *drawn(prose, count - of_chat, order)]
+    asked = drawn(anchor_prompts(), math.ceil(count * CHAT_SHARE), order)
+    answers = own_answers(asked, examiner)
+    chat = [Example(prompt=examiner.prompt(p), answer=answers[p], ended=False) for p in asked if answers[p]]
+    return [*chat, *drawn(prose, count - len(chat), order)]
 
 
 def anchor_count(lessons: int, share: float) -> int:
@@ -67,19 +67,20 @@ def anchor_count(lessons: int, share: float) -> int:
     return round(lessons * share / (1.0 - share)) if share < 1 else 0
 
 
-def drawn(examples: list[Example], count: int, order: random.Random) -> list[Example]:
-    """`count` of the examples, each as often as any other."""
-    rounds = [order.sample(examples, len(examples)) for _ in range(math.ceil(count / max(len(examples), 1)))]
-    return [example for once in rounds for example in once][:count]
+def drawn(choice: Sequence[T], count: int, order: random.Random) -> list[T]:
+    """`count` of them, each as often as any other."""
+    rounds = [order.sample(choice, len(choice)) for _ in range(math.ceil(count / max(len(choice), 1)))]
+    return [one for once in rounds for one in once][:count]
 
 
-def own_answers(model: Model, examiner: Examiner) -> list[str]:
-    """The base model's greedy answers to the anchor prompts; they never change, so they are kept in the brain's cache."""
-    content = "\n".join([model.id, str(examiner.system_prompt), *anchor_prompts()])
-    kept = Path(examiner.cache) / f"anchors-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
-
-    def ask() -> list[str]:
-        replies = model.generate([examiner.prompt(prompt) for prompt in anchor_prompts()], max_tokens=ANCHOR_TOKENS)
-        return [reply.text for reply in replies]
-
-    return kept_json(kept, TEXTS, ask, lambda texts: len(texts) == len(anchor_prompts()))
+def own_answers(prompts: Sequence[str], examiner: Examiner) -> dict[str, str]:
+    """The base model's greedy answer to each prompt; they never change, so they are kept in the brain's cache and asked for once."""
+    content = "\n".join([examiner.model.id, str(examiner.system_prompt)])
+    file = examiner.cache / f"anchors-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
+    known = read_kept(file, ANSWERS) or {}
+    new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in known]
+    if new:
+        replies = examiner.model.generate([examiner.prompt(prompt) for prompt in new], max_tokens=ANCHOR_TOKENS)
+        known |= {prompt: reply.text for prompt, reply in zip(new, replies, strict=True)}
+        keep(file, ANSWERS, known)
+    return known

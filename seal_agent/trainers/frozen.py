@@ -42,6 +42,8 @@ class Item:
     """Token ids that the base finds likeliest after `open_ids`, for each position of the answer: [len(ids) - start, k]."""
     shares: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     """Their log-probabilities, made to add up to 1: same shape."""
+    rests: bool = False
+    """Whether the next pass goes without it: `loop.awake`."""
 
 
 def layers_of(model: PreTrainedModel) -> torch.nn.ModuleList:

@@ -77,8 +77,7 @@ class Run:
         self._upper.check(self._model, max(items, key=lambda item: len(item.ids)))
         try:
             while len(losses) < self._settings.max_passes:
-                batches = bucketed(items, self._settings.batch_size, order)
-                losses.append(self._one_pass(batches, len(batches) * self._settings.max_passes))
+                losses.append(self._one_pass(bucketed(awake(items), self._settings.batch_size, order), len(losses)))
                 if probes and self._probe_loss(probes) < self._settings.target_loss:
                     break
         finally:
@@ -86,18 +85,21 @@ class Run:
             self._upper.restore()
         return losses, len(losses) < self._settings.max_passes
 
-    def _one_pass(self, batches: list[list[Item]], total_steps: int) -> float:
+    def _one_pass(self, batches: list[list[Item]], before: int) -> float:
+        """One pass after `before` others; return the mean loss per step."""
         summed = 0.0
-        for batch in batches:
+        total_steps = len(batches) * self._settings.max_passes  # as if all passes were as long as this one
+        for step, batch in enumerate(batches, start=len(batches) * before):
             self._watch.check()
-            loss = self._one_step(batch, total_steps)
+            loss = self._one_step(batch, schedule(step, total_steps))
             summed += loss
-            self._watch.report(loss, self.step, total_steps, self.tokens)
+            self._watch.report(loss, step + 1, total_steps, self.tokens)
         return summed / len(batches)
 
-    def _one_step(self, batch: list[Item], total_steps: int) -> float:
+    def _one_step(self, batch: list[Item], factor: float) -> float:
+        """One update with `factor` of the learning rate; return the batch's mean loss."""
         for group in self._optimizer.param_groups:
-            group["lr"] = self._settings.learning_rate * schedule(self.step, total_steps)
+            group["lr"] = self._settings.learning_rate * factor
         loss, gradients = self._shared_out(batch)
         require_finite(loss, self.step, self._settings.learning_rate)
         for parameter, gradient in zip(self._trained, gradients, strict=True):
@@ -120,7 +122,10 @@ class Run:
 
     def _gradients(self, part: list[Item], rows: int) -> tuple[float, list[torch.Tensor]]:
         """The part's share of the mean loss over `rows` rows, and its gradients."""
-        loss = self._loss(part).sum() / rows
+        losses = self._loss(part)
+        for item, known in zip(part, (losses.detach() == 0).tolist(), strict=True):
+            item.rests = known and not item.anchor
+        loss = losses.sum() / rows
         return float(loss.detach()), list(torch.autograd.grad(loss, self._trained))
 
     def _loss(self, batch: list[Item]) -> torch.Tensor:
@@ -171,6 +176,14 @@ def schedule(step: int, total_steps: int) -> float:
     if step < warm_up:
         return (step + 1) / warm_up
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total_steps - warm_up)))
+
+
+def awake(items: list[Item]) -> list[Item]:
+    """The items of the next pass: one whose whole answer was known in the last one taught nothing there, and rests for one pass."""
+    chosen = [item for item in items if not item.rests]
+    for item in items:
+        item.rests = False
+    return chosen if any(not item.anchor for item in chosen) else items
 
 
 def bucketed(items: list[Item], batch_size: int, order: random.Random) -> list[list[Item]]:

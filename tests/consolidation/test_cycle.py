@@ -1,6 +1,7 @@
 """Whole nights on the fakes: what is taught, promoted, replayed, corrected, and never shared."""
 
 import itertools
+import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -352,7 +353,9 @@ def test_a_damaged_cache_is_made_anew(brain: Brain, damage: bytes) -> None:
     assert whole is not None
     assert evaluation is not None
     assert evaluation.baseline.perplexity == whole.baseline.perplexity
-    assert [file.read_bytes() for file in kept] == before
+    general, anchors = (file.read_bytes() for file in kept)
+    assert general == before[0]
+    assert json.loads(before[1]).items() <= json.loads(anchors).items()  # a night with more facts asks for more of them
 
 
 class Broken(ScriptedModel):

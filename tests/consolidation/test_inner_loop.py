@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,20 +106,28 @@ def test_each_anchor_is_drawn_as_often_as_any_other(examiner: Examiner) -> None:
 def test_the_base_is_asked_once_and_its_answers_kept(examiner: Examiner) -> None:
     model = examiner.model
     assert isinstance(model, ScriptedModel)
-    first = own_answers(model, examiner)
+    first = own_answers(anchor_prompts(), examiner)
     asked = len(model.calls)
-    assert own_answers(model, examiner) == first
+    assert own_answers(anchor_prompts(), examiner) == first
     assert len(model.calls) == asked == len(anchor_prompts())
     assert {call.adapter for call in model.calls} == {None}
     assert {call.temperature for call in model.calls} == {0.0}
 
 
+def test_the_base_is_asked_for_no_more_than_is_needed(examiner: Examiner) -> None:
+    model = examiner.model
+    assert isinstance(model, ScriptedModel)
+    anchors(20, examiner, SETTINGS)
+    assert len(model.calls) == 15
+    anchors(28, examiner, SETTINGS)
+    assert len(model.calls) == 21  # those that were drawn before are known
+
+
 def test_another_model_or_system_prompt_has_answers_of_its_own(tmp_path: Path, examiner: Examiner) -> None:
-    own_answers(examiner.model, examiner)
-    other = ScriptedModel({}, id="another", default="No.")
-    assert set(own_answers(other, examiner)) == {"No."}
-    changed = Examiner(model=examiner.model, grader=PhraseGrader(), system_prompt="Be long.", cache=tmp_path)
-    own_answers(examiner.model, changed)
+    own_answers(anchor_prompts()[:3], examiner)
+    other = replace(examiner, model=ScriptedModel({}, id="another", default="No."))
+    assert set(own_answers(anchor_prompts()[:3], other).values()) == {"No."}
+    own_answers(anchor_prompts()[:3], replace(examiner, system_prompt="Be long."))
     assert len(list(tmp_path.glob("anchors-*.json"))) == 3
 
 

@@ -29,6 +29,7 @@ class Counting(InstantTrainer):
     """Counts how often it is asked to train."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.runs = 0
 
     def train(

@@ -15,7 +15,7 @@ from seal_agent.config import TrainingSettings
 from seal_agent.errors import TrainingError
 from seal_agent.models.local import LocalModel
 from seal_agent.trainers import frozen
-from seal_agent.trainers.frozen import Upper, fill, layers_of
+from seal_agent.trainers.frozen import Item, Upper, fill, layers_of
 from seal_agent.trainers.loop import bucketed, schedule
 from seal_agent.trainers.lora import FILL_TOKENS, LoraTrainer
 from seal_agent.types import Example
@@ -59,10 +59,11 @@ def plain_training(model: LocalModel, settings: TrainingSettings, seed: int) -> 
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0)
     items = trainer._encode(EXAMPLES)
     example_of = {id(item): example for item, example in zip(items, EXAMPLES, strict=True)}
-    order, step, means = random.Random(seed), 0, []
-    for _ in range(settings.max_passes):
-        batches, losses = bucketed(items, settings.batch_size, order), []
-        for batch in batches:
+    order, means, resting = random.Random(seed), [], list[Item]()
+    for done in range(settings.max_passes):
+        batches, losses = bucketed([item for item in items if all(item is not other for other in resting)], settings.batch_size, order), []
+        resting = []
+        for step, batch in enumerate(batches, start=done * len(batches)):
             rows = []
             for item in batch:
                 ids, answer = torch.tensor([item.ids]), slice(item.start - 1, -1)
@@ -71,13 +72,13 @@ def plain_training(model: LocalModel, settings: TrainingSettings, seed: int) -> 
                 rows.append(
                     plain_loss(settings, example_of[id(item)], view(input_ids=ids).logits[0, answer], teacher, ids[0, item.start :])
                 )
+            resting += [item for item, row in zip(batch, rows, strict=True) if float(row.detach()) == 0 and not item.anchor]
             loss = torch.stack(rows).mean()
             optimizer.param_groups[0]["lr"] = settings.learning_rate * schedule(step, len(batches) * settings.max_passes)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
-            step += 1
             losses.append(float(loss.detach()))
         means.append(sum(losses) / len(losses))
     return view, means

@@ -18,7 +18,7 @@ from seal_agent.adapters.artefact import publish, verify
 from seal_agent.errors import CycleInterruptedError, StoreFullError, TrainingError
 from seal_agent.models.local import LocalModel
 from seal_agent.trainers.frozen import Item
-from seal_agent.trainers.loop import bucketed, schedule
+from seal_agent.trainers.loop import awake, bucketed, schedule
 from seal_agent.types import Example, Progress
 from tests.adapters.forge import BASE, manifest_of
 from tests.chat_models import ANCHORS, FACTS, anchor, asking, fact, hash_of_base, teach, tiny_trainer
@@ -222,6 +222,26 @@ def test_batches_come_in_another_order_each_pass_and_the_same_for_a_seed() -> No
     first, second = (bucketed(mixed, 4, order) for _ in range(2))
     assert first != second
     assert [bucketed(mixed, 4, again), bucketed(mixed, 4, again)] == [first, second]
+
+
+def test_what_was_known_rests_for_one_pass_and_anchors_never_do() -> None:
+    known, other, anchor = items([5, 6, 7])
+    anchor.anchor, known.rests = True, True
+    assert awake([known, other, anchor]) == [other, anchor]
+    assert awake([known, other, anchor]) == [known, other, anchor]
+
+
+def test_where_everything_is_known_nothing_rests() -> None:
+    known, anchor = items([5, 6])
+    anchor.anchor, known.rests = True, True
+    assert awake([known, anchor]) == [known, anchor]
+
+
+def test_what_rests_costs_nothing_and_is_learnt_all_the_same(chat_model: LocalModel, tmp_path: Path) -> None:
+    resting = teach(chat_model, FACTS, tmp_path / "resting", max_passes=30, known_above=0.5)
+    every = teach(chat_model, FACTS, tmp_path / "every", max_passes=30, known_above=1.0)
+    assert resting.trained_tokens < every.trained_tokens == 30 * sum(len(item.ids) for item in tiny_trainer(chat_model)._encode(FACTS))
+    assert replies(chat_model, resting.path) == [example.answer for example in FACTS]
 
 
 def test_the_learning_rate_warms_up_and_then_falls_to_nothing() -> None:
