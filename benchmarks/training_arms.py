@@ -109,7 +109,20 @@ def lengths(model: LocalModel, documents: Sequence[Example]) -> list[tuple[int, 
 
 
 def run_trl(model: LocalModel, settings: TrainingSettings, options: dict[str, Any], documents: Sequence[Example]) -> Meter:
-    """Train with TRL's `SFTTrainer` on the same documents until the time is used up; its model is its own, loaded from the same folder."""
+    """Train with TRL's `SFTTrainer` on the same documents until the time is used up."""
+    meter = Meter()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = trl_trainer(model, settings, options, documents, folder)
+        trainer.add_callback(stopwatch(meter))
+        trainer.model.register_forward_pre_hook(lambda _, __, kwargs: count_tokens(meter, kwargs["attention_mask"]), with_kwargs=True)
+        trainer.train()
+    return meter
+
+
+def trl_trainer(
+    model: LocalModel, settings: TrainingSettings, options: dict[str, Any], documents: Sequence[Example], folder: str
+) -> Any:  # Any: TRL is optional, and its trainer's model is declared as optional
+    """TRL's `SFTTrainer` for these documents, silent, saving nothing; its model is its own, loaded from the same folder as ours."""
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import PrinterCallback
@@ -126,27 +139,21 @@ def run_trl(model: LocalModel, settings: TrainingSettings, options: dict[str, An
     lora = LoraConfig(
         r=settings.rank, lora_alpha=settings.alpha, lora_dropout=0.0, target_modules=linear_names(model.new_view()), task_type="CAUSAL_LM"
     )
-    meter = Meter()
-    with tempfile.TemporaryDirectory() as folder:
-        config = SFTConfig(
-            output_dir=folder,
-            use_cpu=True,
-            learning_rate=settings.learning_rate,
-            per_device_train_batch_size=settings.batch_size,
-            num_train_epochs=settings.max_passes,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            **options,
-        )
-        trainer = SFTTrainer(model=str(model.folder), args=config, train_dataset=Dataset.from_list(chats), peft_config=lora)
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(stopwatch(meter))
-        watched: Any = trainer.model  # Any: declared as optional, and set by then
-        watched.register_forward_pre_hook(lambda _, __, kwargs: count_tokens(meter, kwargs["attention_mask"]), with_kwargs=True)
-        trainer.train()
-    return meter
+    config = SFTConfig(
+        output_dir=folder,
+        use_cpu=True,
+        learning_rate=settings.learning_rate,
+        per_device_train_batch_size=settings.batch_size,
+        num_train_epochs=settings.max_passes,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        **options,
+    )
+    trainer = SFTTrainer(model=str(model.folder), args=config, train_dataset=Dataset.from_list(chats), peft_config=lora)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def by_length(model: LocalModel, documents: Sequence[Example], batch_size: int) -> list[Example]:

@@ -88,6 +88,7 @@ def test_every_arm_is_run_on_every_passage(chat_model: LocalModel, file: Path, t
     assert figures["arms"]["seal:writer.json"]["seconds"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny")
 def test_a_run_that_was_cut_off_goes_on_and_counts_whole_passages_only(
     chat_model: LocalModel, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
