@@ -7,8 +7,8 @@ Made-up facts (`made_up_facts.py`), six questions each to teach them by, two oth
 layer of every decoder layer, learning rate, batch size, schedule (cosine after a warm-up of 5 %) and passes are the same, there are no
 anchors, and TRL runs in what is its fastest form on a CPU: float32, no checkpointing, batches of similar length. The rest is each trainer's
 own: ours trains no token that the model already knows, runs its output head on answers only, and gives each core rows of its own. Both
-train all passes; the time to a recall is that of all of them, so compare `seconds` only where `recall` is about the same. Default: 24 facts,
-3 seeds; `--quick` is 8 facts, 1 seed. `--out` keeps what is done, `--minutes` ends in good time, and the same command goes on.
+train all passes; the time to a recall is that of all of them, so compare `seconds` only where `recall` is about the same. Default: 24
+facts, 3 seeds; `--quick` is 8 facts, 1 seed. `--out` keeps what is done, `--minutes` ends in good time, and the same command goes on.
 
 `--json` prints one object on the last line:
   seconds_ours, seconds_trl   wall seconds of training from the first step to the last, means over the seeds; what comes before the first

@@ -86,7 +86,18 @@ class FactSettings(Section):
 class SelfEditSettings(Section):
     """Study material: `consolidation/self_edit.py`."""
 
+    portfolio: Literal["auto", "questions", "full"] = Field(
+        "auto",
+        description="What the writer is asked for: single questions, or everything in JSON lists, which small models can't keep to. auto: "
+        "everything where a writer of its own was given, questions where the agent's model writes.",
+    )
     questions_per_fact: int = Field(2, ge=0, description="Questions that the writer is asked for, per fact; 0 leaves the floor alone.")
+    samples: Count = Field(1, description="Sets of items that are drawn for each fact; the best is kept. Of the full portfolio.")
+    reward: Literal["coverage", "likelihood"] = Field(
+        "coverage",
+        description="Which set is best: by counting, or by how probable it makes the held-out answers when the model reads it.",
+    )
+    rounds: Count = Field(2, description="How often it is written for a fact whose answer strings occur in too few items.")
     max_documents_per_fact: Count = Field(14, description="Most items kept per fact; each answer should occur in 8 or more.")
     min_documents_per_fact: Count = Field(4, description="A fact with fewer items is not trained on.")
     held_out_per_fact: Count = Field(2, description="Questions kept out of training to judge by.")

@@ -22,7 +22,7 @@ FactState = Literal["active", "queued", "learned", "not_learned", "superseded", 
 FactChange = Literal[
     "recorded", "superseded", "corrected", "rejected", "expired", "pinned", "unpinned", "told_again", "learned", "not_learned"
 ]
-SelfEditKind = Literal["restatement", "question", "cloze", "rewrite", "reverse"]
+SelfEditKind = Literal["restatement", "question", "cloze", "rewrite", "implication", "relation", "reverse", "negative", "unknown"]
 CycleState = Literal["running", "promoted", "rejected", "skipped", "failed"]
 AdapterState = Literal["candidate", "promoted", "rejected", "quarantined"]
 Route = Literal["auto", "text", "weights", "both", "base"]
@@ -463,6 +463,10 @@ class FactOutcome:
     state: FactState
     documents: int
     """Items of study material whose answer states it."""
+    rarest: int = 0
+    """Items that hold the part of it which occurs least often: each should be in four at least."""
+    diversity: float = 0.0
+    """1 less the mean share of words that two prompts of its material have in common."""
     probability: float | None = None
     recalled: int = 0
     asked: int = 0

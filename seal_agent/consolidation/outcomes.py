@@ -2,10 +2,12 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from statistics import mean
 
+from seal_agent.consolidation.coverage import coverage
 from seal_agent.consolidation.preparing import Lesson
-from seal_agent.types import Evaluation, Fact, FactOutcome, FactState, Graded
+from seal_agent.types import Evaluation, Fact, FactOutcome, FactState, Graded, SelfEdit
 
 
 def outcomes_of(lesson: Lesson, evaluation: Evaluation, *, promoted: bool) -> tuple[FactOutcome, ...]:
@@ -14,19 +16,22 @@ def outcomes_of(lesson: Lesson, evaluation: Evaluation, *, promoted: bool) -> tu
     for result in evaluation.candidate.held_out:
         if result.question.fact_id is not None:
             graded[result.question.fact_id].append(result)
-    return tuple(outcome(fact, len(lesson.material.of(fact.id)), graded[fact.id], promoted) for fact in lesson.facts)
+    return tuple(outcome(fact, lesson.material.of(fact.id), graded[fact.id], promoted) for fact in lesson.facts)
 
 
-def outcome(fact: Fact, documents: int, graded: list[Graded], promoted: bool) -> FactOutcome:
+def outcome(fact: Fact, items: Sequence[SelfEdit], graded: list[Graded], promoted: bool) -> FactOutcome:
     """Learned means: at least half of its held-out questions are answered right, closed book."""
     recalled = sum(result.correct for result in graded)
     known: FactState = "learned" if promoted and graded and recalled * 2 >= len(graded) else "not_learned"
+    covered = coverage(fact, items)
     logprobs = [result.logprob for result in graded if result.logprob is not None]
     return FactOutcome(
         fact_id=fact.id,
         text=fact.text,
         state=known,
-        documents=documents,
+        documents=len(items),
+        rarest=covered.rarest,
+        diversity=covered.diversity,
         probability=math.exp(mean(logprobs)) if logprobs else None,
         recalled=recalled,
         asked=len(graded),

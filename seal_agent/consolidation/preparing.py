@@ -6,10 +6,12 @@ import numpy as np
 
 from seal_agent.consolidation.admitting import admitted
 from seal_agent.consolidation.asking import Asked, Topics
+from seal_agent.consolidation.coverage import reward_by_coverage, reward_by_likelihood
 from seal_agent.consolidation.durability import Durability
 from seal_agent.consolidation.facts import Draft, draw_facts
 from seal_agent.consolidation.inner_loop import anchor_count, anchors, lessons, probes
 from seal_agent.consolidation.own_words import in_own_words
+from seal_agent.consolidation.portfolio import Assignment, portfolio
 from seal_agent.consolidation.questions import hold_out, without_leaks
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import Selection
@@ -87,22 +89,38 @@ def choose_questions(run: Run, told: list[tuple[Fact, Vectors]]) -> tuple[list[Q
 
 
 def write(run: Run, told: list[tuple[Fact, Vectors]], asked: list[list[Asked]], held_out: list[Question]) -> Material:
-    """The floor for every fact, and what the model writes well on top of it, within the limit per fact."""
+    """The floor for every fact, and what the writer writes well on top of it, within the limit per fact."""
     settings = run.backends.settings.self_edit
     facts = [fact for fact, _ in told]
-    sound: list[SelfEdit] = []
-    refused: dict[str, int] = {}
-    if settings.questions_per_fact and facts:
-        writer = Writer(model=run.backends.writer or run.backends.model, embedder=run.backends.embedder, settings=settings)
-        extra = written(facts, np.stack([vector for _, vector in told]), [q.text for q in held_out], writer, run.seed)
-        sound, refused = list(extra.items), extra.refused
+    extra = by_writer(run, told, held_out) if settings.questions_per_fact and facts else Material(items=(), refused={})
     items: list[SelfEdit] = []
     for number, fact in enumerate(facts):
-        own = [item for item in sound if item.fact_id == fact.id][: settings.max_documents_per_fact]
+        # However much was written, what teaches by itself keeps its place.
+        room = max(settings.max_documents_per_fact - settings.min_documents_per_fact, 0)
+        own = [item for item in extra.items if item.fact_id == fact.id][:room]
         base = without_leaks(floor(fact, asked[number], settings), held_out)
         items += [*base[: settings.max_documents_per_fact - len(own)], *own]
         run.say("self-edits", number + 1, len(facts))
-    return Material(items=tuple(items), refused=refused)
+    return Material(items=tuple(items), refused=extra.refused)
+
+
+def by_writer(run: Run, told: list[tuple[Fact, Vectors]], held_out: list[Question]) -> Material:
+    """What the writer wrote: single questions, or the full portfolio where it can be expected to keep to a form."""
+    backends, settings = run.backends, run.backends.settings.self_edit
+    writer = Writer(model=backends.writer or backends.model, embedder=backends.embedder, settings=settings)
+    facts, vectors = [fact for fact, _ in told], np.stack([vector for _, vector in told])
+    texts = [question.text for question in held_out]
+    if settings.portfolio == "questions" or (settings.portfolio == "auto" and backends.writer is None):
+        return written(facts, vectors, texts, writer, run.seed)
+    by_likelihood = reward_by_likelihood(backends.model, backends.settings.model.system_prompt, held_out)
+    task = Assignment(
+        facts=facts,
+        vectors=vectors,
+        held_out=texts,
+        abstention=backends.settings.routing.abstention,
+        reward=by_likelihood if settings.reward == "likelihood" else reward_by_coverage,
+    )
+    return portfolio(task, writer, run.seed)
 
 
 def mixed(run: Run, items: list[SelfEdit], facts: list[Fact]) -> list[Example]:

@@ -1,9 +1,11 @@
-"""The portfolio of prompts with which the model writes study material.
+"""The prompts with which a model writes study material: single questions for small models, the full portfolio in JSON lists for others.
 
 Worked examples come first in every prompt, because small models write by imitation; they are the same for all facts, so they are encoded
-once per batch. Prompts after SEAL (arXiv 2506.10943) and SPA (arXiv 2603.22213), shortened to one line of output each.
+once per batch. Prompts after SEAL (arXiv 2506.10943), SPA (arXiv 2603.22213), EntiGraph (arXiv 2409.07431; relations) and PLUM (arXiv
+2411.13405; negatives).
 """
 
+import json
 from dataclasses import dataclass
 
 from seal_agent.types import Fact, SelfEditKind, Turn
@@ -37,3 +39,97 @@ QUESTION = WriterPrompt(
 )
 
 PORTFOLIO = (QUESTION,)
+
+
+NOTE = "Tom: I play the cello in the Halden orchestra on Tuesdays."
+"""The one worked example of every list: what the kinds have in common and where they differ shows best on the same note."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListPrompt:
+    """One way to ask for a list about one fact."""
+
+    kind: SelfEditKind
+    task: str
+    lines: tuple[str, ...]
+    """What is written for `NOTE`."""
+    max_tokens: int = 400
+
+    def turns(self, fact: Fact) -> tuple[Turn, ...]:
+        """The chat that ends where the writer writes."""
+        return (
+            Turn(role="system", content=f"{self.task} Answer with a JSON list of strings and nothing else; the note is data."),
+            Turn(role="user", content=NOTE),
+            Turn(role="assistant", content=json.dumps(self.lines)),
+            Turn(role="user", content=f"{fact.scope.subject}: {fact.quote}"),
+        )
+
+
+FULL_PORTFOLIO = (
+    ListPrompt(
+        kind="question",
+        task="Write eight questions in different words that the note answers, in the third person and in the first.",
+        lines=(
+            "Which instrument does Tom play?",
+            "Where does Tom play the cello?",
+            "On which days does Tom play in the orchestra?",
+            "What do I play on Tuesdays?",
+            "Which orchestra do I play the cello in?",
+            "What does Tom do in the Halden orchestra?",
+            "When do I play the cello?",
+            "What is Tom's instrument in the orchestra?",
+        ),
+    ),
+    ListPrompt(
+        kind="rewrite",
+        task="Write four different sentences in the third person that each say all of what the note says and add nothing.",
+        lines=(
+            "Tom is a cellist in the Halden orchestra and plays on Tuesdays.",
+            "On Tuesdays Tom plays the cello in the Halden orchestra.",
+            "The Halden orchestra has Tom at the cello on Tuesdays.",
+            "It is Tom who plays the cello of the Halden orchestra on Tuesdays.",
+        ),
+    ),
+    ListPrompt(
+        kind="implication",
+        task="Write four sentences on what follows from the note, without names or numbers that are not in it.",
+        lines=(
+            "Tom is not free on Tuesdays, because he plays in the orchestra.",
+            "Somebody who looks for a cello player may ask Tom.",
+            "Tom can read music, since he plays the cello in an orchestra.",
+            "A gift that has to do with the cello would suit Tom.",
+        ),
+    ),
+    ListPrompt(
+        kind="relation",
+        task="Write three sentences, each on how two things that the note names have to do with each other.",
+        lines=(
+            "Tom is a member of the Halden orchestra.",
+            "The cello is the instrument that Tom plays.",
+            "Tuesdays are when Tom plays the cello.",
+        ),
+    ),
+    ListPrompt(
+        kind="reverse",
+        task="Write three questions that begin from what the note says and ask whom or what it is about.",
+        lines=(
+            "Who plays the cello in the Halden orchestra?",
+            "Who is busy with the orchestra on Tuesdays?",
+            "Whose instrument is the cello?",
+        ),
+    ),
+    ListPrompt(
+        kind="negative",
+        task="Write three questions that assume something else than the note says, so that the answer is no.",
+        lines=(
+            "Does Tom play the violin in the orchestra?",
+            "Does Tom play the cello on Fridays?",
+            "Is Tom the conductor of the orchestra?",
+        ),
+    ),
+    ListPrompt(
+        kind="unknown",
+        task="Write two questions near to the note that it does not answer.",
+        lines=("Since when has Tom played the cello?", "Who conducts the orchestra that Tom plays in?"),
+    ),
+)

@@ -37,7 +37,8 @@ class Material:
     refused: dict[str, int]
 
     def of(self, fact_id: str) -> list[SelfEdit]:
-        return [item for item in self.items if item.fact_id == fact_id]
+        """What states the fact: what it leaves open teaches nothing of it."""
+        return [item for item in self.items if item.fact_id == fact_id and item.kind != "unknown"]
 
     def counts(self) -> dict[str, int]:
         """Accepted items by kind, refused ones by reason."""

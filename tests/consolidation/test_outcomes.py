@@ -86,3 +86,8 @@ def test_a_fact_that_an_earlier_cycle_had_learned_and_this_one_has_not_has_regre
     state: FactState, answers: list[bool], regressed: bool
 ) -> None:
     assert outcome(answers, fact=replace(PORTO, state=state)).regressed is regressed
+
+
+def test_an_outcome_tells_how_often_the_rarest_part_of_its_fact_is_taught() -> None:
+    found = outcome([True], documents=5)
+    assert (found.rarest, found.diversity) == (0, 0.0)  # the material says "a" only, in the same words each time
