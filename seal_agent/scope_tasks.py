@@ -11,6 +11,7 @@ from seal_agent.parts import Parts
 from seal_agent.types import ProgressCallback, ScopeId
 
 if TYPE_CHECKING:
+    from seal_agent.consolidation.round_report import RoundReport
     from seal_agent.few_shot.records import KnownTask, TaskAnswer, TaskReport
     from seal_agent.few_shot.task import Given, Value
 
@@ -84,6 +85,19 @@ class ScopeTasks:
 
         for adapter in drop(self._parts.ledger, self._id, task):
             self._parts.serving.retire(adapter.name)
+
+    def practice(self, *, progress: ProgressCallback | None = None, should_stop: Callable[[], bool] | None = None) -> "RoundReport":
+        """Practise writing self-edits on what this scope holds, one ReST-EM round: sample, reward, train the editor on winners, judge it.
+
+        Nights write with the policy that won, and with the editor if it is better on contexts that it has not seen; the next call is the
+        next round. Takes many inner loops, minutes each; interrupted or out of `practice.max_minutes`, the same call goes on from there.
+        Raise `UsageError` where there are too few facts, `CycleRunningError`, `CycleInterruptedError`, `TrainingError`.
+        """
+        parts = self._parts
+        backends = parts.backends()
+        from seal_agent.consolidation.outer_loop import practise
+
+        return practise(backends, self._id, progress=progress or parts.progress, should_stop=should_stop or never, clock=parts.clock)
 
     # For async callers: the same calls, in a thread.
     arun = in_thread(run, slow=True)

@@ -26,6 +26,7 @@ from seal_agent.cli import (
     mcp_server,
     night,
     nights,
+    practice,
     scan,
     serve,
     setting_up,
@@ -68,6 +69,7 @@ serve.register(app)
 scan.register(app)
 mcp_server.register(app)
 tasks.register(app)
+practice.register(app)
 app.add_typer(adapters.group, name="adapters")
 app.add_typer(bench.group, name="bench")
 app.add_typer(nights.group, name="nights")

@@ -22,6 +22,8 @@ LEAST = 0.5
 """Least similarity of a topic that counts, on the scale of `Topics.rank`."""
 MOST_TOPICS = 3
 """Per fact."""
+ASKED_PER_FACT = 18
+"""Most ways to ask for a fact that are looked up, before some are held out."""
 FEW = 4
 """Ways to ask for a fact that no topic is near to: some of the best topic that is free, enough to teach and judge it by."""
 

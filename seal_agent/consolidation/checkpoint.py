@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from seal_agent.consolidation.practising import discard_notebook
 from seal_agent.consolidation.run import Run
 from seal_agent.errors import StoreFullError
 from seal_agent.ledger import cycles
@@ -131,4 +132,5 @@ def discard(ledger: Ledger, folder: Path, scope: ScopeId) -> None:
         with ledger.write() as conn:
             cycles.drop_steps(conn, cycle_id, keep=())
         shutil.rmtree(folder / "cycles" / cycle_id, ignore_errors=True)
+    discard_notebook(folder)
     remove_left_over(ledger, folder / "cycles")

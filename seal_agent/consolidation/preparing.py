@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from seal_agent.consolidation.admitting import admitted
-from seal_agent.consolidation.asking import Asked, Topics
+from seal_agent.consolidation.asking import ASKED_PER_FACT, Asked, Topics
 from seal_agent.consolidation.coverage import reward_by_coverage, reward_by_likelihood
 from seal_agent.consolidation.durability import Durability
+from seal_agent.consolidation.editor import writing
 from seal_agent.consolidation.facts import Draft, draw_facts
 from seal_agent.consolidation.inner_loop import anchor_count, anchors, lessons, probes
 from seal_agent.consolidation.own_words import in_own_words
@@ -15,13 +16,10 @@ from seal_agent.consolidation.portfolio import Assignment, portfolio
 from seal_agent.consolidation.questions import hold_out, without_leaks
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import Selection
-from seal_agent.consolidation.self_edit import Material, Writer, floor, written
+from seal_agent.consolidation.self_edit import Material, floor, written
 from seal_agent.privacy.screen import for_training
 from seal_agent.protocols import Vectors
 from seal_agent.types import Example, Fact, Question, SelfEdit
-
-ASKED_PER_FACT = 18
-"""Most ways to ask for a fact that are looked up, before some are held out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,20 +105,20 @@ def write(run: Run, told: list[tuple[Fact, Vectors]], asked: list[list[Asked]], 
 def by_writer(run: Run, told: list[tuple[Fact, Vectors]], held_out: list[Question]) -> Material:
     """What the writer wrote: single questions, or the full portfolio where it can be expected to keep to a form."""
     backends, settings = run.backends, run.backends.settings.self_edit
-    writer = Writer(model=backends.writer or backends.model, embedder=backends.embedder, settings=settings)
     facts, vectors = [fact for fact, _ in told], np.stack([vector for _, vector in told])
     texts = [question.text for question in held_out]
-    if settings.portfolio == "questions" or (settings.portfolio == "auto" and backends.writer is None):
-        return written(facts, vectors, texts, writer, run.seed)
-    by_likelihood = reward_by_likelihood(backends.model, backends.settings.model.system_prompt, held_out)
-    task = Assignment(
-        facts=facts,
-        vectors=vectors,
-        held_out=texts,
-        abstention=backends.settings.routing.abstention,
-        reward=by_likelihood if settings.reward == "likelihood" else reward_by_coverage,
-    )
-    return portfolio(task, writer, run.seed)
+    with writing(backends, run.scope) as writer:
+        if settings.portfolio == "questions" or (settings.portfolio == "auto" and backends.writer is None):
+            return written(facts, vectors, texts, writer, run.seed)
+        by_likelihood = reward_by_likelihood(backends.model, backends.settings.model.system_prompt, held_out)
+        task = Assignment(
+            facts=facts,
+            vectors=vectors,
+            held_out=texts,
+            abstention=backends.settings.routing.abstention,
+            reward=by_likelihood if settings.reward == "likelihood" else reward_by_coverage,
+        )
+        return portfolio(task, writer, run.seed)
 
 
 def mixed(run: Run, items: list[SelfEdit], facts: list[Fact]) -> list[Example]:

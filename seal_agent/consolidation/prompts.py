@@ -38,7 +38,18 @@ QUESTION = WriterPrompt(
     max_tokens=18,
 )
 
+REMINDER = WriterPrompt(
+    kind="question",
+    task="Write one question by which the person who left the note asks to be reminded of it.",
+    examples=(
+        ("Tom: I play the cello in a small orchestra.", "Which instrument do I play?"),
+        ("Mia: please put the invoices in the blue folder", "Where did I want my invoices to be put?"),
+    ),
+    max_tokens=18,
+)
+
 PORTFOLIO = (QUESTION,)
+"""What a night asks with where no policy has won in practice."""
 
 
 NOTE = "Tom: I play the cello in the Halden orchestra on Tuesdays."

@@ -93,13 +93,16 @@ class Writer:
     settings: SelfEditSettings
     adapter: str | None = None
     """The base writes by default; an editor adapter may."""
+    prompts: tuple[WriterPrompt, ...] = PORTFOLIO
+    greedy: bool = True
+    """Whether the first try of each prompt is greedy; practice samples all of them, or no two self-edits would differ in it."""
 
 
 def written(facts: Sequence[Fact], vectors: Vectors, held_out: Sequence[str], writer: Writer, seed: int) -> Material:
     """Have the model write questions for the facts and keep what passes the checks; `vectors` are the facts', [facts, dim]."""
     refused: Counter[str] = Counter()
     items: list[SelfEdit] = []
-    for prompt in PORTFOLIO:
+    for prompt in writer.prompts:
         for row, text in sampled(facts, prompt, writer, seed):
             reason = problem(text, facts[row], held_out, items)
             if reason is None and leads_elsewhere(text, row, vectors, writer.embedder):
@@ -113,13 +116,13 @@ def written(facts: Sequence[Fact], vectors: Vectors, held_out: Sequence[str], wr
 
 
 def sampled(facts: Sequence[Fact], prompt: WriterPrompt, writer: Writer, seed: int) -> list[tuple[int, str]]:
-    """(number of the fact, one line that the model wrote for it); the first try is greedy, the others sampled."""
-    rows = list(range(len(facts)))
+    """(number of the fact, one line that the model wrote for it); the first try is greedy unless the writer says otherwise."""
+    rows = list(range(len(facts))) if writer.greedy else []
     greedy = writer.model.generate(
         [prompt.turns(facts[row]) for row in rows], adapter=writer.adapter, max_tokens=prompt.max_tokens, seed=seed
     )
     lines = [(row, text.text) for row, text in zip(rows, greedy, strict=True)]
-    more = [row for row in rows for _ in range(writer.settings.questions_per_fact - 1)]
+    more = [row for row in range(len(facts)) for _ in range(writer.settings.questions_per_fact - writer.greedy)]
     if more:
         drawn = writer.model.generate(
             [prompt.turns(facts[row]) for row in more],

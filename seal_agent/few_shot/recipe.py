@@ -80,12 +80,12 @@ def by_hand(kind: Kind) -> tuple[Recipe, ...]:
             recipe("leave_one_out", "rotations", "flips", "sizes", "chains", rate=5e-4, epochs=2),
         )
     return (
-        recipe(rate=1e-3, epochs=6),
-        recipe(rate=2e-3, epochs=10),
-        recipe(rate=3e-4, epochs=6),
-        recipe("lower_case", "word_dropout", rate=1e-3, epochs=4),
-        recipe(rate=1e-3, epochs=6, loss_on="all"),
-        recipe("leave_one_out", rate=1e-3, epochs=3),
+        recipe(rate=1e-3, epochs=4),
+        recipe("lower_case", "word_dropout", rate=1e-3, epochs=2),
+        recipe(rate=2e-3, epochs=6),
+        recipe(rate=3e-4, epochs=4),
+        recipe(rate=1e-3, epochs=3, loss_on="all"),
+        recipe("leave_one_out", rate=1e-3, epochs=1),
     )
 
 

@@ -25,6 +25,7 @@ SETTINGS = Settings(few_shot=FewShotSettings(folds=2, written=1))
 
 class CountingTrainer(InstantTrainer):
     def __init__(self) -> None:
+        super().__init__()
         self.runs: list[tuple[Example, ...]] = []
 
     def train(self, examples: Sequence[Example], **given: object) -> TrainingResult:

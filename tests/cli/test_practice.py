@@ -1,0 +1,54 @@
+"""`practice` prints what a round found, and its code says what the gate said."""
+
+from typing import Any
+
+import pytest
+
+from seal_agent.consolidation.policies import POLICIES
+from seal_agent.consolidation.round_report import RoundReport, Tried
+from seal_agent.scope import Scope
+from seal_agent.types import Check, Decision
+from tests.cli.conftest import Cli
+
+
+def report(state: str) -> RoundReport:
+    tried = (
+        Tried(context="c", policy=POLICIES[0], written=3, refused=1, choosing=2.0, reporting=1.0),
+        Tried(context="c", policy=POLICIES[1], written=2, refused=0, choosing=0.0, reporting=1.0),
+    )
+    checks = (Check(name="gain", passed=state == "promoted", text="+0.1"),)
+    decision = Decision(verdict="promote" if state == "promoted" else "reject", checks=checks)
+    return RoundReport(
+        round=1,
+        state=state,
+        reason="so it came",
+        editor="e-v1" if state == "promoted" else None,
+        writer=None,
+        policy=POLICIES[0],
+        policies={POLICIES[0].text: 1.0, POLICIES[1].text: 0.5},
+        tried=tried,
+        judged=(),
+        decision=decision,
+    )
+
+
+@pytest.mark.parametrize(("state", "code", "rounds"), [("promoted", 0, 2), ("rejected", 1, 1), ("skipped", 0, 1)])
+def test_the_code_says_what_became_of_it_and_rounds_go_on_only_while_it_helps(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, state: str, code: int, rounds: int
+) -> None:
+    def practice(self: Scope, **_: Any) -> RoundReport:
+        return report(state)
+
+    monkeypatch.setattr(Scope, "practice", practice)
+    cli("init")
+    ended = cli("practice", "--rounds", "2")
+    assert (ended.code, ended.out.count("round 1")) == (code, rounds)
+    assert "winner's curse: 100%" in ended.out
+    assert [one["state"] for one in cli("practice", "--json").json] == [state]
+
+
+def test_too_few_facts_end_with_2(cli: Cli) -> None:
+    cli("init")
+    ended = cli("practice")
+    assert ended.code == 2
+    assert "practice needs 9" in ended.err
