@@ -20,6 +20,8 @@ opens the brain and finishes the cycle. Then the first goes on where it stopped.
   trials           of kills; resumed_equal should be all of them
   states           per state in which a process died, the number of trials
   paused_trials    trials with a paused process
+  paused_refused   paused processes that were told that the cycle is somebody else's; paused_ended has the state in which each of the others
+                   was stopped: before it held the cycle there was nothing left to do, after its last transaction it was done
   stale_promotions paused trials after which something of the paused process is live or registered, or the live pointer moved twice
   points, seed     number of points at which a process can die; what the trials were drawn with
 """
@@ -248,6 +250,7 @@ def measure(root: Path, trials: int, pauses: int, first: int, seed: int) -> dict
         shutil.rmtree(folder)
     # A process that is stopped inside a transaction holds the database's lock, so nobody can take over from it.
     outside = [number for number, name in enumerate(points, start=1) if not name.endswith("before commit")]
+    ended: Counter[str] = Counter()
     places = chosen([points[number - 1] for number in outside], pauses, seed)
     for trial in range(first, pauses):
         folder = shutil.copytree(stand.template, root / f"paused-{trial}")
@@ -256,6 +259,8 @@ def measure(root: Path, trials: int, pauses: int, first: int, seed: int) -> dict
         stale = (found.promoted, found.cycles, found.moves, found.whole, found.sha256) != (1, 1, 1, True, known.sha256)
         count["stale_promotions"] += stale
         count["paused_refused"] += code == STALE
+        if code != STALE:
+            ended[f"{points[outside[places[trial] - 1] - 1]}: exit code {code}"] += 1
         shutil.rmtree(folder)
     names = ("kills", "double", "skipped", "wrong_pointer", "resumed_equal")
     figures = {name: count[name] for name in names}
@@ -265,6 +270,7 @@ def measure(root: Path, trials: int, pauses: int, first: int, seed: int) -> dict
         "states": dict(states),
         "paused_trials": max(0, pauses - first),
         "paused_refused": count["paused_refused"],
+        "paused_ended": dict(ended),
         "stale_promotions": count["stale_promotions"],
         "points": len(points),
         "seed": seed,

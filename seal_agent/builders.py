@@ -74,7 +74,8 @@ def build_trainer(model: Model, settings: Settings, training: TrainingSettings) 
     here = chosen(model, training)
     if not training.isolated:
         return here
-    return IsolatedTrainer(here, Weights(folder=model.folder, id=model.id, settings=settings.model), training)
+    weights = Weights(folder=model.folder, id=model.id, settings=settings.model)
+    return IsolatedTrainer(here, weights, training, make_room=model.release)
 
 
 def build_embedder(model_id: str, progress: ProgressCallback) -> Embedder:

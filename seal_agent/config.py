@@ -39,6 +39,11 @@ class ModelSettings(Section):
     batch_tokens: Count = Field(4096, description="Most tokens (padding included) in one forward pass of generation or scoring.")
     batch_rows: Count = Field(16, description="Most answers that are generated at the same time.")
     max_waiting: Count = Field(256, description="Most requests that wait for the model; further ones are refused as overloaded.")
+    idle_seconds: Positive = Field(
+        30.0,
+        description="Without a request for so long, or while a night trains, the packed copy of the weights is let go. It is as large as "
+        "the model; the next request makes it anew (0.3 s for the embedded model).",
+    )
     kept_adapters: Count = Field(8, description="Adapters kept in memory, the least recently used leaves first; ones in use always stay.")
     system_prompt: str = Field("", description="System message of answers and of study material alike; empty is an empty message.")
     max_answer_tokens: Count = Field(48, description="Longest answer of `ask`, in tokens.")

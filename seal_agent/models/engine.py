@@ -10,10 +10,12 @@ import logging
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from transformers import PretrainedConfig
 
 from seal_agent.errors import GenerationError, OverloadedError
 from seal_agent.models.packed import carrying, segments_of
@@ -24,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 CHUNK = 128
 """Tokens of a prompt that run at once. While others speak, about so many are run between two of their tokens."""
-IDLE_SECONDS = 5.0
-"""The thread and the slots are let go when nothing was asked for so long; the next request makes new ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,21 +37,30 @@ class Limits:
     """Of a batch: rows times the places of the longest."""
     waiting: int
     """Requests of which a row has not begun."""
+    idle_seconds: float
+    """Without a request for so long, the thread, the slots and the view are let go; the next request makes new ones."""
 
 
 class Engine:
-    """Owns the forward passes of one view. Safe to use from several threads."""
+    """Owns the forward passes of one view at a time. Safe to use from several threads."""
 
-    def __init__(self, view: Any, limits: Limits) -> None:  # Any: a causal model of transformers, whose `__call__` is untyped
-        self._view = view
+    def __init__(
+        self, view: Callable[[], Any], config: PretrainedConfig, limits: Limits, at_rest: Callable[[], object]
+    ) -> None:  # Any: a causal model of transformers, whose `__call__` is untyped
+        """`view` is asked for when there is something to run, and let go when there was nothing for long; then `at_rest` is told."""
+        self._make_view = view
+        self._view: Any = None
+        self._at_rest = at_rest
+        self._layers = int(config.num_hidden_layers)
         self._limits = limits
-        self._masks = Masks.of(view.config)
+        self._masks = Masks.of(config)
         self._changed = threading.Condition()
         self._waiting: deque[Request] = deque()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._pid = os.getpid()
-        self._slots = Slots(view.config.num_hidden_layers)
+        self._resting = False
+        self._slots = Slots(self._layers)
         self._running: list[Row] = []
         self._filling: Row | None = None
 
@@ -65,9 +74,29 @@ class Engine:
             if len(self._waiting) >= self._limits.waiting:
                 raise OverloadedError(f"{len(self._waiting)} requests wait for the model already; try again in a moment.")
             self._waiting.append(request)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="seal-engine", daemon=True)
-                self._thread.start()
+            self._start()
+            self._changed.notify()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="seal-engine", daemon=True)
+            self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the loop holds the view."""
+        return self._thread is not None
+
+    def wind_down(self) -> None:
+        """Let the idle time run although nothing was asked of the loop: the view was made for somebody else, who will not end it."""
+        with self._changed:
+            if not self._closed and os.getpid() == self._pid:
+                self._start()
+
+    def rest(self) -> None:
+        """Let go of the view as soon as nothing is asked for, not only after the idle time."""
+        with self._changed:
+            self._resting = self._thread is not None
             self._changed.notify()
 
     def close(self) -> None:
@@ -83,21 +112,24 @@ class Engine:
         with torch.inference_mode():
             while self._has_work():
                 try:
+                    if self._view is None:
+                        self._view = self._make_view()
                     self._step()
                 except Exception as error:  # whatever broke, each asker must hear of it and the next request find a loop
                     logger.exception("a forward pass failed")
                     self._fail_all(GenerationError(f"The forward pass failed: {type(error).__name__}: {error}"))
+        self._at_rest()
 
     def _has_work(self) -> bool:
         """Wait for some; False when the thread is to end."""
         with self._changed:
             if not self._running and self._filling is None:
-                self._changed.wait_for(lambda: self._waiting or self._closed, timeout=IDLE_SECONDS)
+                self._changed.wait_for(lambda: self._waiting or self._closed or self._resting, timeout=self._limits.idle_seconds)
             if self._closed or not (self._waiting or self._running or self._filling):
-                self._thread = None
+                self._thread, self._view, self._resting = None, None, False
                 if self._closed:
                     self._fail_all(GenerationError("The model was closed."))
-                self._slots = Slots(self._view.config.num_hidden_layers)
+                self._slots = Slots(self._layers)
                 return False
             return True
 
@@ -226,6 +258,6 @@ class Engine:
             requests = {id(request): request for request in (*(row.request for row in rows), *self._waiting)}
             self._running, self._filling = [], None
             self._waiting.clear()
-            self._slots = Slots(self._view.config.num_hidden_layers)
+            self._slots = Slots(self._layers)
         for request in requests.values():
             request.failed(error)

@@ -10,21 +10,22 @@ import copy
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
 import torch
 from jinja2 import TemplateError
-from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from seal_agent.config import ModelSettings
 from seal_agent.errors import GenerationError, ModelNotFoundError
+from seal_agent.models.batches import answer_losses, answer_mask, batches_by_length, common_prefix, pad
 from seal_agent.models.engine import Engine, Limits
 from seal_agent.models.head import Head
+from seal_agent.models.host_memory import hand_back_memory
 from seal_agent.models.lora_weights import read_lora
 from seal_agent.models.packed import LoraWeights, Segment, carrying, pack
 from seal_agent.models.requests import Batch, Prefix, Request, Row, Stream
@@ -34,8 +35,6 @@ from seal_agent.types import Generation, Turn
 
 logger = logging.getLogger(__name__)
 
-MIN_PREFIX = 32
-"""Tokens that prompts must share for their common beginning to be run once."""
 NUCLEUS = 0.95
 """Of sampled batches, which is how the writer of self-edits is asked."""
 
@@ -61,7 +60,8 @@ class LocalModel:
         self._ends = declared_ends(base.generation_config)
         self._base: PreTrainedModel | None = prepare(base.to(self.device))  # type: ignore[arg-type]  # transformers wraps `to`
         self._head: Head | None = Head(self.new_view())
-        self._serving: tuple[Any, Engine] | None = None
+        self._packed: Any = None  # a causal model, whose `__call__` is untyped
+        self._engine: Engine | None = None
         self._adapters: dict[str, tuple[Path, LoraWeights]] = {}
         self._lock = RLock()
 
@@ -85,17 +85,43 @@ class LocalModel:
     def serving(self) -> tuple[Any, Engine]:
         """The view that answers, and the loop that runs it; made at the first use. Any: a causal model, whose `__call__` is untyped."""
         with self._lock:
-            if self._serving is None:
-                self._require_base()
-                view = pack(self.new_view())
-                limits = Limits(rows=self._settings.batch_rows, tokens=self._settings.batch_tokens, waiting=self._settings.max_waiting)
-                self._serving = view, Engine(view, limits)
-            return self._serving
+            config = self._require_base().config
+            if self._engine is None:
+                limits = Limits(
+                    rows=self._settings.batch_rows,
+                    tokens=self._settings.batch_tokens,
+                    waiting=self._settings.max_waiting,
+                    idle_seconds=self._settings.idle_seconds,
+                )
+                self._engine = Engine(self._serving_view, config, limits, self._unpack)
+            return self._serving_view(), self._engine
+
+    def _serving_view(self) -> Any:  # Any: as above
+        with self._lock:
+            if self._packed is None:
+                self._packed = pack(self.new_view())
+            return self._packed
+
+    def release(self) -> None:
+        """Let go of the packed weights once nobody is answered, instead of after `model.idle_seconds`; the next request packs them anew."""
+        with self._lock:
+            engine = self._engine
+        if engine is not None:
+            engine.rest()
+            self._unpack()
+
+    def _unpack(self) -> None:
+        with self._lock:
+            if self._packed is None or (self._engine is not None and self._engine.is_running):
+                return
+            self._packed = None
+        hand_back_memory()
 
     def load_adapter(self, name: str, path: Path) -> None:
         with self._lock:
             known = self._adapters.get(name)
-            view, _ = self.serving()
+            view, engine = self.serving()
+        engine.wind_down()
         if known is None:
             weights = read_lora(name, view, path)  # not under the lock: requests that use others go on
             with self._lock:
@@ -147,7 +173,8 @@ class LocalModel:
         return Row(request=request, number=number, ids=ids, adapter=weights, speech=speech, most=len(ids) + most)
 
     def score(self, items: Sequence[tuple[Sequence[Turn], str]], *, adapter: str | None = None) -> list[list[float]]:
-        weights, (view, _) = self._weights(adapter), self.serving()
+        weights, (view, engine) = self._weights(adapter), self.serving()
+        engine.wind_down()
         encoded = [self.encode_pair(prompt, answer) for prompt, answer in items]
         done: dict[int, list[float]] = {}
         for rows in batches_by_length([len(ids) for ids, _ in encoded], self._settings.batch_tokens):
@@ -166,11 +193,11 @@ class LocalModel:
 
     def close(self) -> None:
         with self._lock:
-            serving, self._serving = self._serving, None
+            engine, self._engine, self._packed = self._engine, None, None
             self._adapters.clear()
             self._base = self._head = None
-        if serving is not None:
-            serving[1].close()
+        if engine is not None:
+            engine.close()
 
     @property
     def end_id(self) -> int:
@@ -250,51 +277,3 @@ def prepare(model: Any) -> Any:
 
 def contiguous_input(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
     return (inputs[0].contiguous(), *inputs[1:])
-
-
-def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Yield row numbers in batches of similar length, each at most `batch_tokens` with padding (one row at least)."""
-    batch: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda row: (lengths[row], row)):
-        if batch and lengths[row] * (len(batch) + 1) > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
-
-
-def pad(rows: Sequence[Sequence[int]], pad_id: int, *, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (ids, attention mask), both [rows, longest], padded on the left or the right."""
-    longest = max(len(row) for row in rows)
-    ids = torch.full((len(rows), longest), pad_id, dtype=torch.long)
-    mask = torch.zeros((len(rows), longest), dtype=torch.long)
-    for index, row in enumerate(rows):
-        where = slice(longest - len(row), longest) if left else slice(0, len(row))
-        ids[index, where] = torch.tensor(row, dtype=torch.long)
-        mask[index, where] = 1
-    return ids, mask
-
-
-def common_prefix(rows: Sequence[Sequence[int]]) -> list[int]:
-    """The token ids that all rows begin with, worth a pass of its own only if long; one token at least is left to each row."""
-    first, last = min(map(list, rows)), max(map(list, rows))
-    limit = min(len(row) for row in rows) - 1
-    length = next((place for place in range(limit) if first[place] != last[place]), limit)
-    return list(first[:length]) if length >= MIN_PREFIX and len(rows) > 1 else []
-
-
-def answer_mask(encoded: Sequence[tuple[Sequence[int], int]], shape: torch.Size) -> torch.Tensor:
-    """Bool [rows, longest]: True at the answer's tokens of right-padded rows."""
-    mask = torch.zeros(shape, dtype=torch.bool)
-    for index, (ids, start) in enumerate(encoded):
-        mask[index, start : len(ids)] = True
-    return mask
-
-
-def answer_losses(model: Any, head: Head, ids: torch.Tensor, mask: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
-    """Return the loss in nats of each answer token, row by row: float32 of shape [answers.sum()]. Only these go through the head."""
-    causal: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    hidden = getattr(causal, causal.base_model_prefix)(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    logits = head(hidden[:, :-1][answers[:, 1:]])
-    return torch.nn.functional.cross_entropy(logits.float(), ids[:, 1:][answers[:, 1:]], reduction="none")

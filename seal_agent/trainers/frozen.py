@@ -14,8 +14,9 @@ import torch
 from transformers import PreTrainedModel
 
 from seal_agent.errors import TrainingError
+from seal_agent.models.batches import batches_by_length, pad
 from seal_agent.models.head import Head
-from seal_agent.models.local import LocalModel, batches_by_length, pad
+from seal_agent.models.local import LocalModel
 
 TOLERANCE = 1e-2
 """Largest relative difference between the two ways; bfloat16 rounds at 4e-3."""

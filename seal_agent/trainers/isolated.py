@@ -78,7 +78,16 @@ class Weights:
 class IsolatedTrainer:
     """Implements `seal_agent.protocols.Trainer` by a child process; `inner` only estimates."""
 
-    def __init__(self, inner: Trainer, weights: Weights, settings: TrainingSettings, command: Sequence[str] = WORKER) -> None:
+    def __init__(
+        self,
+        inner: Trainer,
+        weights: Weights,
+        settings: TrainingSettings,
+        command: Sequence[str] = WORKER,
+        make_room: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`make_room` is called before the child begins: what the agent's process can do without for minutes should go then."""
+        self._make_room = make_room
         self._inner = inner
         self._weights = weights
         self._settings = settings
@@ -100,6 +109,7 @@ class IsolatedTrainer:
         if out.exists():
             raise TrainingError(f"{out} exists already; an adapter is trained into a new folder.")
         self._check_disk(out)
+        self._make_room()
         job = Job(
             model_folder=self._weights.folder,
             model_id=self._weights.id,

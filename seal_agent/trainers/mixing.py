@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from seal_agent.models.local import LocalModel, pad
+from seal_agent.models.batches import pad
+from seal_agent.models.local import LocalModel
 from seal_agent.trainers.frozen import Item
 
 TRIES = 10

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch.nn.functional import log_softmax
 
-from seal_agent.models.local import LocalModel, batches_by_length, pad
+from seal_agent.models.batches import batches_by_length, pad
+from seal_agent.models.local import LocalModel
 from seal_agent.trainers.frozen import Item, backbone_of
 
 TOP = 32

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,12 +216,37 @@ def test_closing_fails_what_is_under_way(model: LocalModel) -> None:
 
 
 def test_an_idle_loop_lets_its_thread_and_its_slots_go(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "IDLE_SECONDS", 0.02)
-    first = model.generate(PROMPTS, max_tokens=2)
     engine = engine_of(model)
-    until(lambda: engine._thread is None)
-    assert not engine._slots._filled()
+    monkeypatch.setattr(engine, "_limits", replace(engine._limits, idle_seconds=0.02))
+    first = model.generate(PROMPTS, max_tokens=2)
+    until(lambda: model._packed is None)
+    assert (engine._thread, engine._view, engine._slots._filled()) == (None, None, [])
     assert model.generate(PROMPTS, max_tokens=2) == first
+
+
+def test_scoring_alone_begins_the_idle_time_as_well(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_of(model)
+    monkeypatch.setattr(engine, "_limits", replace(engine._limits, idle_seconds=0.02))
+    first = model.score([(PROMPTS[0], "red")])
+    until(lambda: model._packed is None)
+    assert model.score([(PROMPTS[0], "red")]) == first
+
+
+def test_released_weights_stay_until_nobody_is_answered_and_come_back_by_themselves(
+    model: LocalModel, lora_folders: dict[str, Path]
+) -> None:
+    model.release()
+    model.load_adapter("oslo", lora_folders["oslo"])
+    whole = model.generate([PROMPTS[1]], adapter="oslo", max_tokens=60)
+    stream = model.stream(PROMPTS[1], adapter="oslo", sampling=Sampling(max_tokens=60))
+    next(stream)
+    model.release()
+    list(stream)
+    assert stream.result == whole[0]
+    until(lambda: model._packed is None)
+    assert model.generate([PROMPTS[1]], adapter="oslo", max_tokens=60) == whole
+    model.close()
+    model.release()
 
 
 def test_a_prompt_longer_than_the_model_takes_is_refused_by_its_length(chat_model: LocalModel) -> None:

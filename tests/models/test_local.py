@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from seal_agent.errors import GenerationError, ModelNotFoundError
-from seal_agent.models import local
+from seal_agent.models import batches
+from seal_agent.models.batches import batches_by_length, common_prefix
 from seal_agent.models.engine import Engine
-from seal_agent.models.local import LocalModel, batches_by_length, common_prefix, pick_dtype
+from seal_agent.models.local import LocalModel, pick_dtype
 from seal_agent.models.requests import Row
 from seal_agent.types import Turn
 from tests.chat_models import ANSWERS, ASKED, VOCABULARY, WORDS, asking, hash_of_base, open_chat_model, save_chat_model, save_tokenizer
@@ -56,7 +57,7 @@ def test_a_long_common_beginning_is_run_once_and_changes_no_answer(chat_model: L
     monkeypatch.setattr(Engine, "_fill", noted)
     answers = [answer.text for answer in chat_model.generate(prompts, max_tokens=8)]
     assert sum(length > 60 for length in runs) == 1
-    monkeypatch.setattr(local, "MIN_PREFIX", 1000)
+    monkeypatch.setattr(batches, "MIN_PREFIX", 1000)
     assert [answer.text for answer in chat_model.generate(prompts, max_tokens=8)] == answers == one_by_one(chat_model, prompts)
 
 
@@ -91,6 +92,16 @@ def full_forward(model: LocalModel, ids: list[int], start: int) -> list[float]:
     with torch.inference_mode():
         logprobs = torch.log_softmax(model.new_view()(input_ids=torch.tensor([ids])).logits[0].double(), dim=-1)
     return [float(logprobs[place - 1, ids[place]]) for place in range(start, len(ids))]
+
+
+def test_scores_are_the_same_however_many_tokens_go_through_the_head_at_once(
+    chat_model: LocalModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [(prompt, "ana lives in oslo .") for prompt in many_prompts(5)]
+    whole = chat_model.score(items)
+    monkeypatch.setattr(batches, "HEAD_TOKENS", 3)
+    for one, other in zip(whole, chat_model.score(items), strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
 
 
 def test_scores_are_the_log_probabilities_of_a_plain_forward_pass(chat_folder: Path) -> None:
@@ -246,4 +257,4 @@ def test_a_common_prefix_is_the_longest_that_leaves_each_row_a_token_and_none_if
     rows = [[7] * shared + tail for tail in tails]
     at_place = zip(*(row[:-1] for row in rows), strict=False)
     longest = [tokens[0] for tokens in takewhile(lambda tokens: len(set(tokens)) == 1, at_place)]
-    assert common_prefix(rows) == (longest if len(rows) > 1 and len(longest) >= local.MIN_PREFIX else [])
+    assert common_prefix(rows) == (longest if len(rows) > 1 and len(longest) >= batches.MIN_PREFIX else [])

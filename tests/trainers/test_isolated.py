@@ -57,6 +57,15 @@ def test_a_child_that_dies_is_a_training_error_with_the_reason_and_leaves_nothin
     assert list(tmp_path.iterdir()) == []
 
 
+def test_room_is_made_before_the_child_begins(tmp_path: Path) -> None:
+    made: list[bool] = []
+    begin = trainer("print(json.dumps({'error': {'type': 'TrainingError', 'message': 'enough'}}))")
+    begin._make_room = lambda: made.append((tmp_path / "out").exists())
+    with pytest.raises(TrainingError, match="enough"):
+        train(begin, tmp_path / "out")
+    assert made == [False]
+
+
 def test_an_error_of_ours_keeps_its_name(tmp_path: Path) -> None:
     script = "print(json.dumps({'error': {'type': 'GenerationError', 'message': 'out of memory'}}))"
     with pytest.raises(GenerationError, match="out of memory"):
