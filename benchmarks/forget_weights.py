@@ -1,6 +1,6 @@
 """Forget a fact that was trained into an adapter: are the weights afterwards those of a run that never saw it?
 
-    python -m benchmarks.forget_weights [--quick] [--json] [--trials N] [--seed N] [--real]
+    python -m benchmarks.forget_weights [--quick] [--json] [--trials N] [--minutes N] [--seed N] [--real]
 
 Each trial opens two brains with the same facts but one, and runs real LoRA training (`trainers/lora.py`) in both. The first is told all,
 learns in one night, forgets one fact with `rebuild=True`, and so trains again; the second is never told that fact. Compared are the
@@ -25,7 +25,9 @@ trial; 1 trial unless told). `--quick` is 3 trials.
 """
 
 import argparse
+import itertools
 import json
+import math
 import random
 import sys
 import tempfile
@@ -153,15 +155,15 @@ def trial(setup: Setup, number: int, order: random.Random, root: Path) -> dict[s
     }
 
 
-def measure(setup: Setup, name: str, trials: int, seed: int) -> dict[str, Any]:
+def measure(setup: Setup, name: str, trials: int, seed: int, ends: float = math.inf) -> dict[str, Any]:
     order = random.Random(seed)
     results: list[dict[str, Any]] = []
-    for number in range(trials):
+    for number in itertools.takewhile(lambda _: time.monotonic() < ends, range(trials)):
         with tempfile.TemporaryDirectory() as root:
             results.append(trial(setup, number, order, Path(root)))
         print(f"{number + 1} of {trials}: {results[-1]}, {setup.nights[-1]:.1f} s a night", file=sys.stderr)
     return {
-        "trials": trials,
+        "trials": len(results),
         "byte_hits": sum(result["hits"] for result in results),
         "hash_equal": sum(result["equal"] for result in results),
         "exposed": sum(result["exposed"] for result in results),
@@ -180,15 +182,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--real", action="store_true", help="the default model and settings instead of a tiny random one")
     parser.add_argument("--trials", type=int)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no trial after so long; another seed is another portion")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
     trials = given.trials or (1 if given.real else 3 if given.quick else 50)
+    ends = time.monotonic() + 60 * given.minutes
     with tempfile.TemporaryDirectory() as folder:
         if given.real:
             settings = Settings.load(None, gate={"min_gain": 0.0, "max_general_drop": 1.0, "max_perplexity_ratio": 1e12})
-            found = measure(Setup(model=None, settings=settings), settings.model.id, trials, given.seed)
+            found = measure(Setup(model=None, settings=settings), settings.model.id, trials, given.seed, ends)
         else:
-            found = measure(tiny_setup(Path(folder)), "random Llama, width 64", trials, given.seed)
+            found = measure(tiny_setup(Path(folder)), "random Llama, width 64", trials, given.seed, ends)
     if given.json:
         print(json.dumps(found))
     else:

@@ -1,6 +1,6 @@
 """A cycle killed in every state: does the next process finish it, once, and learn the same as if nothing had happened?
 
-    python -m benchmarks.night_safety [--quick] [--json] [--trials N] [--first N] [--paused N] [--seed N]
+    python -m benchmarks.night_safety [--quick] [--json] [--trials N] [--first N] [--paused N] [--minutes N] [--seed N]
 
 A tiny random Llama learns two facts by a real LoRA in a real cycle: facts, self-edits, training, evaluation, gate, publishing, promotion.
 A run that nobody disturbs shows the points at which a process can die: every report of progress (each training step among them), and
@@ -27,14 +27,17 @@ opens the brain and finishes the cycle. Then the first goes on where it stopped.
 """
 
 import argparse
+import itertools
 import json
 import logging
+import math
 import os
 import random
 import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -224,16 +227,32 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--first", type=int, default=0, help="leave out so many trials of each kind, to run the rest in portions")
     parser.add_argument("--paused", type=int, default=PAUSED)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no trial after so long; `trials` says how many were run")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)
     trials, pauses = (QUICK, QUICK // 3) if given.quick else (given.trials, given.paused)
     with tempfile.TemporaryDirectory() as folder:
-        result = measure(Path(folder), trials, pauses, given.first, given.seed)
+        ends = time.monotonic() + 60 * given.minutes
+        result = measure(Path(folder), Portion(trials=trials, pauses=pauses, first=given.first, ends=ends), given.seed)
     print(json.dumps(result) if given.json else json.dumps(result, indent=2))
 
 
-def measure(root: Path, trials: int, pauses: int, first: int, seed: int) -> dict[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portion:
+    """Which trials are run."""
+
+    trials: int
+    pauses: int
+    first: int
+    ends: float
+    """By the monotonic clock: no trial begins later."""
+
+    def of(self, count: int) -> Iterator[int]:
+        return itertools.takewhile(lambda _: time.monotonic() < self.ends, range(self.first, count))
+
+
+def measure(root: Path, portion: Portion, seed: int) -> dict[str, object]:
     stand = open_stand(root)
     reference = root / "reference"
     shutil.copytree(stand.template, reference)
@@ -241,8 +260,9 @@ def measure(root: Path, trials: int, pauses: int, first: int, seed: int) -> dict
     known = look(stand, reference)
     count: Counter[str] = Counter()
     states: Counter[str] = Counter()
-    numbers = chosen(points, trials, seed)
-    for trial in range(first, trials):
+    numbers = chosen(points, portion.trials, seed)
+    for trial in portion.of(portion.trials):
+        count["trials"] += 1
         folder = shutil.copytree(stand.template, root / f"killed-{trial}")
         states[points[numbers[trial] - 1].partition(":")[0]] += 1
         count["kills"] += killed(stand, folder, numbers[trial], numbers[-trial - 1] if trial % 3 == 2 else None)
@@ -251,24 +271,26 @@ def measure(root: Path, trials: int, pauses: int, first: int, seed: int) -> dict
     # A process that is stopped inside a transaction holds the database's lock, so nobody can take over from it.
     outside = [number for number, name in enumerate(points, start=1) if not name.endswith("before commit")]
     ended: Counter[str] = Counter()
-    places = chosen([points[number - 1] for number in outside], pauses, seed)
-    for trial in range(first, pauses):
+    places = chosen([points[number - 1] for number in outside], portion.pauses, seed)
+    for trial in portion.of(portion.pauses):
+        count["paused"] += 1
+        number = outside[places[trial] - 1]
         folder = shutil.copytree(stand.template, root / f"paused-{trial}")
-        code = paused(stand, folder, outside[places[trial] - 1])
+        code = paused(stand, folder, number)
         found = look(stand, folder)
         stale = (found.promoted, found.cycles, found.moves, found.whole, found.sha256) != (1, 1, 1, True, known.sha256)
         count["stale_promotions"] += stale
         count["paused_refused"] += code == STALE
         if code != STALE:
-            ended[f"{points[outside[places[trial] - 1] - 1]}: exit code {code}"] += 1
+            ended[f"{points[number - 1]}: exit code {code}"] += 1
         shutil.rmtree(folder)
     names = ("kills", "double", "skipped", "wrong_pointer", "resumed_equal")
     figures = {name: count[name] for name in names}
     return {
         **figures,
-        "trials": max(0, trials - first),
+        "trials": count["trials"],
         "states": dict(states),
-        "paused_trials": max(0, pauses - first),
+        "paused_trials": count["paused"],
         "paused_refused": count["paused_refused"],
         "paused_ended": dict(ended),
         "stale_promotions": count["stale_promotions"],

@@ -1,6 +1,6 @@
 """Text, weights, both, or what the router takes: how often is the answer right, and what does the prompt cost?
 
-    python -m benchmarks.routing [--quick] [--json] [--brain DIR] [--week NAME] [--customers A,B] [--general N] [--seed N]
+    python -m benchmarks.routing [--quick] [--json] [--brain DIR] [--week NAME] [--customers A,B] [--general N] [--minutes N] [--seed N]
 
 The customers' week is recorded, one night is held for each of them (minutes on two cores), and their gold questions, which nothing but an
 evaluation reads, are asked four times: with the remembered text in the prompt and the base model (`text`), with the live adapter and
@@ -9,8 +9,8 @@ model by a calibration that is fitted on the night's own held-out questions. So 
 training nor among those that the night fitted its calibration on, dealt out to the customers' scopes. Greedy decoding: one run has no
 spread, so the standard error of each accuracy is that of drawing so many questions.
 
-A brain that is kept with `--brain` is gone on with: what is recorded is not recorded again, and a customer with an adapter has no second
-night. `--quick` asks half of the general questions.
+A brain that is kept with `--brain` is gone on with: what is recorded is not recorded again, a customer with an adapter has no second night,
+and answers are kept in a file beside it, so that with `--minutes` it is done in portions. `--quick` asks half of the general questions.
 
 `--json` prints one object on the last line:
   routes.<text|weights|both|auto>.accuracy        share of right answers, gold and general questions together
@@ -30,9 +30,10 @@ import os
 import random
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,55 @@ from seal_agent.types import Answer, Progress, Question, Route
 
 ROUTES: tuple[Route, ...] = ("text", "weights", "both", "auto")
 GENERAL = 40
+BATCH = 7
+"""Questions asked at once: half a minute on two cores where each has a context."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One question, asked one way."""
+    """One question, asked one way, and what its trace says."""
 
-    question: Question
+    question: str
     is_gold: bool
-    answer: Answer
     right: bool
+    said: str
+    way: str
+    why: str
+    prompt_tokens: int
+
+
+class Kept:
+    """What was asked already, in a file beside the brain, so that a run that was cut off is gone on with."""
+
+    def __init__(self, file: Path, ends: float) -> None:
+        self._file = file
+        self._ends = ends
+        self._rows: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}  # Any: fields of `Asked`
+
+    def ask(self, scope: Scope, asked: Sequence[tuple[Question, bool]], route: Route) -> list[Asked]:
+        """Ask everything one way, in batches; raise `SystemExit` when the time is up."""
+        live = scope.adapters.live
+        keys = [f"{live.name if live else None} {route} {question.text}" for question, _ in asked]
+        missing = [place for place, key in enumerate(keys) if key not in self._rows]
+        for batch in (missing[start : start + BATCH] for start in range(0, len(missing), BATCH)):
+            if time.monotonic() > self._ends:
+                raise SystemExit(f"--minutes is over; {len(self._rows)} answers are kept, and the next run goes on.")
+            for place, answer in zip(batch, scope.ask_many([asked[place][0].text for place in batch], use=route), strict=True):
+                self._rows[keys[place]] = asdict(told(asked[place][0], asked[place][1], answer))
+            self._file.write_text(json.dumps(self._rows))
+        return [Asked(**self._rows[key]) for key in keys]
+
+
+def told(question: Question, is_gold: bool, answer: Answer) -> Asked:
+    return Asked(
+        question=question.text,
+        is_gold=is_gold,
+        right=PhraseGrader().grade(question, answer.text).correct,
+        said=answer.text,
+        way="abstained" if answer.trace.abstained else answer.trace.route,
+        why=answer.trace.why,
+        prompt_tokens=answer.trace.prompt_tokens,
+    )
 
 
 def night(scope: Scope, sessions: Sequence[dict[str, Any]]) -> None:  # Any: rows of the example files
@@ -88,17 +128,6 @@ def dealt(week: Week, count: int, seed: int) -> dict[str, list[Question]]:
     return {name: drawn[place :: len(names)] for place, name in enumerate(names)}
 
 
-def ask(scope: Scope, gold: Sequence[Question], general: Sequence[Question], route: Route) -> list[Asked]:
-    """Ask everything one way, in one batch."""
-    questions = [*gold, *general]
-    grader = PhraseGrader()
-    answers = scope.ask_many([question.text for question in questions], use=route)
-    return [
-        Asked(question=question, is_gold=place < len(gold), answer=answer, right=grader.grade(question, answer.text).correct)
-        for place, (question, answer) in enumerate(zip(questions, answers, strict=True))
-    ]
-
-
 def share(asked: Sequence[Asked]) -> float | None:
     return sum(one.right for one in asked) / len(asked) if asked else None
 
@@ -110,18 +139,14 @@ def figures(asked: Sequence[Asked]) -> dict[str, float | None]:
         "accuracy_gold": share([one for one in asked if one.is_gold]),
         "accuracy_general": share([one for one in asked if not one.is_gold]),
         "standard_error": math.sqrt(accuracy * (1 - accuracy) / len(asked)),
-        "prompt_tokens": sum(one.answer.trace.prompt_tokens for one in asked),
+        "prompt_tokens": sum(one.prompt_tokens for one in asked),
     }
 
 
 def taken(asked: Sequence[Asked]) -> dict[str, dict[str, int]]:
     """How often each way was taken, for gold and for general questions."""
-    ways = {kind: Counter(way(one) for one in asked if one.is_gold == (kind == "gold")) for kind in ("gold", "general")}
+    ways = {kind: Counter(one.way for one in asked if one.is_gold == (kind == "gold")) for kind in ("gold", "general")}
     return {kind: dict(sorted(counted.items())) for kind, counted in ways.items()}
-
-
-def way(one: Asked) -> str:
-    return "abstained" if one.answer.trace.abstained else one.answer.trace.route
 
 
 def compared(results: dict[Route, list[Asked]], customers: Sequence[str], seed: int) -> dict[str, Any]:
@@ -134,9 +159,7 @@ def compared(results: dict[Route, list[Asked]], customers: Sequence[str], seed: 
     return {
         "routes": routes,
         "taken": taken(results["auto"]),
-        "wrong_by_auto": [
-            {"question": one.question.text, "said": one.answer.text, "route": way(one), "why": one.answer.trace.why} for one in lost
-        ],
+        "wrong_by_auto": [{"question": one.question, "said": one.said, "route": one.way, "why": one.why} for one in lost],
         "both_at_least": accuracy["both"] >= max(accuracy["text"], accuracy["weights"]),
         "token_share": tokens["auto"] / tokens["text"],
         "accuracy_held": accuracy["auto"] >= accuracy["text"],
@@ -148,7 +171,8 @@ def compared(results: dict[Route, list[Asked]], customers: Sequence[str], seed: 
     }
 
 
-def measure(folder: Path, week: Week, general: int, seed: int) -> dict[str, Any]:
+def measure(folder: Path, week: Week, general: int, seed: int, ends: float = math.inf) -> dict[str, Any]:
+    kept = Kept(folder.parent / f"{folder.name}-routing.json", ends)
     results: dict[Route, list[Asked]] = {route: [] for route in ROUTES}
     with Memory.open(folder) as memory:
         scopes = {name: memory.scope(user=name, agent=AGENT) for name in week}
@@ -156,8 +180,9 @@ def measure(folder: Path, week: Week, general: int, seed: int) -> dict[str, Any]
             night(scopes[name], sessions)
         others = dealt(week, general, seed)
         for name, (_, gold) in week.items():
+            questions = [*((question_of(row), True) for row in gold), *((question, False) for question in others[name])]
             for route in ROUTES:
-                asked = ask(scopes[name], [question_of(row) for row in gold], others[name], route)
+                asked = kept.ask(scopes[name], questions, route)
                 results[route] += asked
                 report(f"{name}, {route}: {sum(one.right for one in asked)} of {len(asked)} right, {taken(asked)}")
     return compared(results, list(week), seed)
@@ -181,11 +206,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--week", default="support_week")
     parser.add_argument("--customers", default="bruno", help="customers of the week, by comma (bruno)")
     parser.add_argument("--general", type=int, default=GENERAL, help="general questions (40)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="ask nothing more after so long")
     parser.add_argument("--seed", type=int, default=0, help="which general questions (0)")
     given = parser.parse_args(arguments)
     week = read_week(given.week, given.customers)
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(given.brain or Path(folder), week, given.general // 2 if given.quick else given.general, given.seed)
+        brain, general = given.brain or Path(folder) / "brain", given.general // 2 if given.quick else given.general
+        found = measure(brain, week, general, given.seed, time.monotonic() + 60 * given.minutes)
     show(found)
     if given.json:
         print(json.dumps(found))
