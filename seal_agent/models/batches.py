@@ -61,5 +61,6 @@ def answer_losses(model: Any, head: Head, ids: torch.Tensor, mask: torch.Tensor,
     """Return the loss in nats of each answer token, row by row: float32 of shape [answers.sum()]. Only these go through the head."""
     causal: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     hidden = getattr(causal, causal.base_model_prefix)(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    parts = zip(hidden[:, :-1][answers[:, 1:]].split(HEAD_TOKENS), ids[:, 1:][answers[:, 1:]].split(HEAD_TOKENS), strict=True)
+    states, tokens = hidden[:, :-1][answers[:, 1:]], ids[:, 1:][answers[:, 1:]]
+    parts = zip(torch.split(states, HEAD_TOKENS), torch.split(tokens, HEAD_TOKENS), strict=True)
     return torch.cat([torch.nn.functional.cross_entropy(head(h).float(), token, reduction="none") for h, token in parts])
