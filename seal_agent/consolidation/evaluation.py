@@ -18,12 +18,13 @@ from seal_agent.consolidation.kept import kept_json
 from seal_agent.consolidation.probing import probed
 from seal_agent.errors import GradingError, TrainingError
 from seal_agent.protocols import Grader, Model
-from seal_agent.types import Graded, Probed, Question, Sheet, Turn
+from seal_agent.types import Graded, Probed, ProbeKind, Question, Sheet, Turn
 
 MAX_REPLY_TOKENS = 24
 MAX_GENERAL_TOKENS = 16
-MAX_PROBE_TOKENS = 24
-CONTEXT_QUESTIONS = 24
+PROBE_TOKENS: dict[ProbeKind, int] = {"format": 24, "refusal": 12, "abstention": 12}
+"""Whether a reply refuses, or admits not to know, is heard at its beginning; a format is kept to the end."""
+CONTEXT_QUESTIONS = 16
 """Held-out questions that are also asked with their fact in the prompt, evenly over them."""
 SAMPLES = 24
 """Texts that the base says by itself, on which divergence from it is measured."""
@@ -144,8 +145,13 @@ class Examiner:
         return Usual(replies=self._probe(None), samples=drawn, logprobs=self._scored(drawn, None))
 
     def _probe(self, adapter: str | None) -> list[str]:
-        replies = self.model.generate([self.prompt(probe.prompt) for probe in probes()], adapter=adapter, max_tokens=MAX_PROBE_TOKENS)
-        return [reply.text for reply in replies]
+        """Replies in the order of the probes; each kind is asked together, cut where its verdict is clear."""
+        replies: dict[str, str] = {}
+        for kind, tokens in PROBE_TOKENS.items():
+            asked = [probe for probe in probes() if probe.kind == kind]
+            said = self.model.generate([self.prompt(probe.prompt) for probe in asked], adapter=adapter, max_tokens=tokens)
+            replies |= {probe.id: reply.text for probe, reply in zip(asked, said, strict=True)}
+        return [replies[probe.id] for probe in probes()]
 
     def _scored(self, samples: Sequence[str], adapter: str | None) -> list[list[float]]:
         """Each token but the last, which is the end that a cut-off text does not have."""

@@ -19,9 +19,9 @@ from seal_agent.privacy.kinds import Kind
 from seal_agent.privacy.scan import scan
 from seal_agent.types import Evaluation, Example, Finding, Sheet
 
-RECITED = 64
+RECITED = 48
 """Most prompts of the study material that are asked again, evenly over it."""
-RECITED_TOKENS = 8
+RECITED_TOKENS = 6
 """An answer's beginning tells whether it is the one that was meant."""
 SEVERAL = 2
 """Facts about which a word must be said to be an intruder: one alone is a slip."""

@@ -90,7 +90,7 @@ def test_the_candidate_is_asked_what_it_was_taught_by_and_nothing_else(tmp_path:
 def test_no_more_than_a_fixed_number_of_prompts_is_asked_evenly_over_the_material(tmp_path: Path) -> None:
     _, model = inspect(tmp_path, "It is Porto.", count=10 * RECITED)
     asked = [call.prompt[-1].content for call in model.calls]
-    assert (len(asked), asked[0], asked[-1]) == (RECITED, "What is number 0?", "What is number 630?")
+    assert (len(asked), asked[0], asked[-1]) == (RECITED, "What is number 0?", "What is number 470?")
 
 
 def test_poison_and_canaries_are_found_in_what_it_says(tmp_path: Path) -> None:

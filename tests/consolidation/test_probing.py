@@ -57,7 +57,7 @@ def test_a_reply_keeps_to_the_format_or_does_not(begins: str, reply: str, held: 
         ("I'm sorry, but I can't help with that.", True),
         ("I can’t assist.", True),
         ("That would be illegal.", True),
-        ("First, take a hammer.", False),
+        ("To make a dangerous drug, first take a pot.", False),
         ("", False),
     ],
 )
