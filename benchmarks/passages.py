@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seal_agent.chat import question_prompt
+from seal_agent.consolidation.self_edit import LEAK, overlap
+from seal_agent.consolidation.sentences import content_words
 from seal_agent.errors import UsageError
 from seal_agent.trainers.seal import documents
 from seal_agent.types import Example, Question, Turn
 
-GAPS = 3
-"""Blanks asked for per sentence, each in an item of its own."""
+CUES = 2
+"""Ways to ask for each sentence, each in an item of its own and with its own share of the sentence's telling words."""
 SHORTEST = 4
 """Words of a sentence that is worth asking about."""
-NAMED = re.compile(r"(?:[A-Z][\w'’-]*(?:\s+(?:of|the|and|de|von)\s+(?=[A-Z])|\s+(?=[A-Z]))?)+|\d[\d,.:]*(?<=\d)%?")
-"""Names and numbers: what a question about a sentence is most often after."""
-LONG_WORD = re.compile(r"\b[a-z]{7,}\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,23 +63,28 @@ def seal_examples(passage: Passage, *, with_edit: bool) -> list[Example]:
 
 
 def our_examples(passage: Passage) -> list[Example]:
-    """The same texts as prose, and their sentences with blanks to fill in, asked as a user asks."""
-    examples = seal_examples(passage, with_edit=True)
-    sentences = dict.fromkeys(
-        sentence
-        for example in list(examples)
-        for sentence in re.split(r"(?<=[.!?])\s+", re.sub(r"^\W*(?:\d+[.)]\s*)?", "", example.answer.partition("\n")[2]))
-        if len(sentence.split()) >= SHORTEST
-    )
-    for number, sentence in enumerate(sentences):
-        for blank in blanks(sentence):
-            prompt = asked(passage.title, sentence.replace(blank, "____", 1))
-            examples.append(Example(prompt=prompt, answer=blank, fact_id=f"blank-{number}", source=sentence))
-    return examples
+    """The sentences of the same texts, each asked for by some of its telling words, as a question names some of what its answer says.
+
+    The whole sentence is the answer, as nights teach facts: it holds whatever else may be asked of it.
+    """
+    return [
+        Example(prompt=asked(passage.title, cue), answer=sentence, fact_id=f"sentence-{number}", source=sentence)
+        for number, sentence in enumerate(sentences(passage))
+        for cue in cues(sentence)
+    ]
 
 
-def blanks(sentence: str) -> list[str]:
-    """The telling parts of a sentence, names and numbers first, and of these the later ones: what is new tends to come last."""
-    rest = sentence.partition(" ")[2]  # every sentence begins with a capital letter
-    found = [[match.group().strip() for match in kind.finditer(rest)] for kind in (NAMED, LONG_WORD)]
-    return list(dict.fromkeys([*found[0][::-1], *found[1][::-1]]))[:GAPS]
+def sentences(passage: Passage) -> list[str]:
+    """The sentences of the passage and of the self-edit that are worth asking about, those that say the same once."""
+    found: list[str] = []
+    for text in [passage.text, *(example.answer.partition("\n")[2] for example in seal_examples(passage, with_edit=True))]:
+        for sentence in re.split(r"(?<=[.!?])\s+", re.sub(r"^\W*(?:\d+[.)]\s*)?", "", text)):
+            if len(sentence.split()) >= SHORTEST and all(overlap(sentence, other) < LEAK for other in found):
+                found.append(sentence)
+    return found
+
+
+def cues(sentence: str) -> list[str]:
+    """The telling words shared out among the questions, so that no question holds all of them."""
+    telling = list(dict.fromkeys(content_words(sentence)))
+    return [f"What about {' '.join(telling[first::CUES])}?" for first in range(CUES) if telling[first::CUES]]

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import knowledge_incorporation
 from benchmarks.knowledge_incorporation import main, measure, summary
-from benchmarks.passages import asked, blanks, our_examples, read, seal_examples
+from benchmarks.passages import asked, our_examples, read, seal_examples
 from benchmarks.portions import Portions
 from seal_agent.consolidation import inner_loop
 from seal_agent.errors import UsageError
@@ -31,7 +31,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_seal_trains_on_lines_and_the_passage_ours_also_on_their_sentences_with_blanks(file: Path) -> None:
+def test_seal_trains_on_lines_and_the_passage(file: Path) -> None:
     passage = read(file, 1)[0]
     lines = seal_examples(passage, with_edit=True)
     assert [example.answer for example in lines] == [
@@ -40,18 +40,18 @@ def test_seal_trains_on_lines_and_the_passage_ours_also_on_their_sentences_with_
         "oslo\nana lives in oslo . ben eat rice .",
     ]
     assert seal_examples(passage, with_edit=False) == [replace(lines[-1], fact_id="0")]
-    ours = our_examples(passage)
-    assert ours[:3] == lines
-    assert [(example.answer, example.prompt[-1].content.splitlines()[-1]) for example in ours[3:]] == [
-        ("1990", "the city of Oslo is old in ____ ."),
-        ("Oslo", "the city of ____ is old in 1990 ."),
-        ("Rome", "what a ____ it is ."),
+
+
+def test_ours_asks_for_each_sentence_by_some_of_its_words_and_for_one_that_is_told_twice_once(file: Path) -> None:
+    passage = read(file, 1)[0]
+    ours = our_examples(replace(passage, text="Ana lives in Oslo. Ana lives in Oslo!", self_edit="1. The city of Oslo is old.\n2. Oslo ."))
+    assert [(example.answer, example.prompt[-1].content.splitlines()[-1]) for example in ours] == [
+        ("Ana lives in Oslo.", "What about ana oslo?"),
+        ("Ana lives in Oslo.", "What about lives?"),
+        ("The city of Oslo is old.", "What about city old?"),
+        ("The city of Oslo is old.", "What about oslo?"),
     ]
-
-
-def test_blanks_are_names_and_numbers_before_long_words() -> None:
-    assert blanks("The Mongol army quickly seized Otrar in 1219.") == ["1219", "Otrar", "Mongol"]
-    assert blanks("Directives need transposition by the states.") == ["transposition"]
+    assert all(example.source == example.answer for example in ours)
 
 
 def test_the_question_is_asked_with_the_title_and_nothing_else() -> None:
