@@ -1,6 +1,7 @@
 """Tiny real models, made on the spot, for the tests that need more than the fakes; and no silent skips in CI."""
 
 import os
+import shutil
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,13 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is loaded: as many workers as cores, each with every core, would only wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+IN_MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+"""Bytes that must be free there."""
+if os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free > ROOM:
+    # Half of the suite's time is a disk's answer to fsync. What a killed process leaves is the same in memory; a power cut is not tried.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 if TYPE_CHECKING:
     from seal_agent.models.local import LocalModel
