@@ -4,6 +4,7 @@ They are deterministic and keep the contracts in `protocols.py`, including the o
 well a real model writes or learns: measure that with a real one.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -66,23 +67,26 @@ class HashEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one vector per text, in order. A text without words gets a vector of its own."""
-        return np.stack([self._vector(text) for text in texts]) if texts else np.zeros((0, self._dim), dtype=np.float32)
+        return np.stack([hashed(text, self._dim) for text in texts]) if texts else np.zeros((0, self._dim), dtype=np.float32)
 
-    def _vector(self, text: str) -> Vectors:
-        stems = [stem(word) for word in words(text)]
-        vector = np.zeros(self._dim, dtype=np.float32)
-        for feature in stems:
-            self._add(vector, feature, 1.0)
-        for pair in pairwise(stems):
-            self._add(vector, " ".join(pair), BIGRAM_WEIGHT)
-        if not vector.any():  # no words, or features that cancel out
-            self._add(vector, f"text:{text}", 1.0)
-        return vector / np.float32(np.linalg.norm(vector))
 
-    def _add(self, vector: Vectors, feature: str, weight: float) -> None:
+@functools.lru_cache(maxsize=1 << 13)  # a night embeds the same two thousand texts in every new brain
+def hashed(text: str, dim: int) -> Vectors:
+    """The vector of one text, of length 1: float32 [dim]; a text without words, or whose features cancel out, has one of its own."""
+    stems = [stem(word) for word in words(text)]
+    features = [(one, 1.0) for one in stems] + [(" ".join(pair), BIGRAM_WEIGHT) for pair in pairwise(stems)]
+    vector = added(features, dim)
+    if not vector.any():
+        vector = added([(f"text:{text}", 1.0)], dim)
+    return vector / np.float32(np.linalg.norm(vector))
+
+
+def added(features: Sequence[tuple[str, float]], dim: int) -> Vectors:
+    vector = np.zeros(dim, dtype=np.float32)
+    for feature, weight in features:
         digest = hashlib.blake2b(feature.encode("utf-8", "replace"), digest_size=8).digest()
-        sign = 1.0 if digest[0] & 1 else -1.0
-        vector[int.from_bytes(digest[1:], "big") % self._dim] += sign * weight
+        vector[int.from_bytes(digest[1:], "big") % dim] += weight if digest[0] & 1 else -weight
+    return vector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ def outcome(folder: Path, source: str, *, ci: bool) -> tuple[int, str]:
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
     (folder / "test_sample.py").write_text(source)
     environment = {name: value for name, value in os.environ.items() if name != "CI"} | ({"CI": "true"} if ci else {})
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # none is needed, and loading them takes longer than the test
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120)
     return done.returncode, done.stdout

@@ -92,6 +92,7 @@ async def answered(house: House, case: Any) -> httpx2.Response:
             return httpx2.Response(400, json={"error": {"message": str(error), "type": "", "param": None, "code": None}})  # can't be sent
 
 
+@pytest.mark.slow
 def test_generated_requests_are_answered_as_the_document_says(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     sent, wrong = send_cases(house, CASES or FEW)
     if CASES:

@@ -39,6 +39,10 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {  # Any: fields of their configs
 }
 
 
+FAST = ("Llama", "Gemma2")
+"""The plainest and the oddest; the others are slow for what they add."""
+
+
 def plain_loss(
     settings: TrainingSettings, example: Example, logits: torch.Tensor, base: torch.Tensor, targets: torch.Tensor
 ) -> torch.Tensor:
@@ -84,7 +88,7 @@ def plain_training(model: LocalModel, settings: TrainingSettings, seed: int) -> 
     return view, means
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES])
 def test_kept_activations_give_the_losses_and_weights_of_whole_passes(architecture: str, tmp_path: Path) -> None:
     model = open_chat_model(save_chat_model(tmp_path / "model", architecture, **ARCHITECTURES[architecture]))
     model.tokenizer = open_chat_model(save_chat_model(tmp_path / "words")).tokenizer  # transformers makes Qwen's its own way
