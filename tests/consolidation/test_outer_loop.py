@@ -1,6 +1,5 @@
 """A round of practice on the fakes: what wins, who is trained on it, who writes from then on, and what a killed round keeps."""
 
-import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -38,15 +37,14 @@ class Author(ScriptedModel):
     def __init__(self, contexts: dict[str, str]) -> None:
         super().__init__({})
         self.asked = contexts
-        self.turn = itertools.count()
 
     def generate(self, prompts: Sequence[Sequence[Turn]], *, adapter: str | None = None, **given: Any) -> list[Generation]:
         if not prompts or not prompts[0][0].content.startswith("Write one question"):
             return super().generate(prompts, adapter=adapter, **given)
         lines = []
-        for prompt in prompts:
+        for place, prompt in enumerate(prompts):
             quote = prompt[-1].content.partition(": ")[2].rstrip(".")
-            start = ("Why", "Which", "Really", "Where is it that", "Since when")[next(self.turn) % 5]
+            start = ("Why", "Which", "Really", "Where is it that", "Since when")[(place + int(given.get("seed", 0))) % 5]
             lines.append(f"{start} {quote}?" if adapter is None else f"{start} {quote}, {self.asked.get(quote, '')}?")
         return [Generation(text=line, tokens=len(line.split())) for line in lines]
 
@@ -67,9 +65,12 @@ def full(brain: Brain) -> Brain:
     for text in SAID:
         brain.state(text)
     small = brain.with_settings(practice=SMALL)
-    seen, unseen = parts(small)
-    asked = {fact.quote.rstrip("."): question for one in (*seen, *unseen) for fact, question in questions_of(one)}
-    return small.with_parts(model=Author(asked), trainer=CountingTrainer())
+    return small.with_parts(model=Author(asked_of(small)), trainer=CountingTrainer())
+
+
+def asked_of(brain: Brain) -> dict[str, str]:
+    """What each fact is going to be asked by, by its quote."""
+    return {fact.quote.rstrip("."): question for part in parts(brain) for one in part for fact, question in questions_of(one)}
 
 
 def parts(brain: Brain) -> tuple[list[Context], list[Context]]:

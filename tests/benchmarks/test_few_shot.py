@@ -1,0 +1,91 @@
+"""The figures of the few-shot and outer-loop benchmarks follow from what was measured, and their data are what they claim to be."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import few_shot, few_shot_arc, outer_loop
+from benchmarks.intents import DEMONSTRATIONS, HELD_OUT
+from seal_agent.config import Settings
+from seal_agent.consolidation.policies import POLICIES
+from seal_agent.consolidation.round_report import Judgement, RoundReport, Tried
+from seal_agent.consolidation.self_edit import overlap
+from seal_agent.errors import UsageError
+from seal_agent.few_shot.recipe import by_hand
+from seal_agent.few_shot.task import spell
+
+KEYS = {"gain_untrained", "gain_round1", "ci95", "contexts", "winner_curse", "trials", "seeds"}
+
+
+def test_there_are_ten_intents_and_no_utterance_that_is_asked_for_was_nearly_shown() -> None:
+    assert list(DEMONSTRATIONS) == list(HELD_OUT)
+    assert {len(texts) for texts in DEMONSTRATIONS.values()} == {5}
+    assert {len(texts) for texts in HELD_OUT.values()} == {10}
+    shown = [text for texts in DEMONSTRATIONS.values() for text in texts]
+    asked = [text for texts in HELD_OUT.values() for text in texts]
+    assert len({*shown, *asked}) == 150
+    assert max(overlap(one, other) for one in asked for other in shown) < 0.5
+
+
+def test_the_chosen_recipe_is_that_with_the_best_reward_and_not_the_best_on_what_is_asked() -> None:
+    rows = [
+        {"recipe": "a", "reward": 0.9, "held_out": 0.5, "right": [True, True, False, False]},
+        {"recipe": "b", "reward": 0.1, "held_out": 0.5, "right": [True, True, True, True]},
+        {"recipe": "c", "reward": 0.2, "held_out": 0.5, "right": [False, False, False, False]},
+    ]
+    found = few_shot.summarise([{"seed": 0, "turns": [False] * 4, "lines": [True], "rows": rows}])
+    assert (found["chosen_recipe"], found["median_recipe"], found["best_recipe"]) == (0.5, 0.5, 1.0)
+    assert (found["in_context"], found["n"], found["chosen"], found["trials"]) == (0.0, 4, ["a"], 3)
+    low, high = found["ci95"]
+    assert 0.0 <= low <= 0.5 <= high <= 1.0
+
+
+def test_made_tasks_can_be_solved_by_their_rule_and_are_the_same_for_the_same_seed() -> None:
+    puzzles = few_shot_arc.made(6, 0)
+    assert [puzzle.task.name for puzzle in puzzles] == list(few_shot_arc.RULES)
+    for puzzle in puzzles:
+        rule = few_shot_arc.RULES[puzzle.task.name]
+        assert all(rule(asked) == right for asked, right in puzzle.asked)
+        assert len(puzzle.task.demonstrations) == few_shot_arc.SHOWN
+    assert few_shot_arc.made(6, 0) == puzzles
+
+
+def test_arc_files_are_read_and_others_refused(tmp_path: Path) -> None:
+    cases = [{"input": [[n]], "output": [[n + 1]]} for n in range(3)]
+    challenges, solutions = tmp_path / "c.json", tmp_path / "s.json"
+    challenges.write_text(json.dumps({"a": {"train": cases, "test": [{"input": [[5]]}]}, "b": {"train": cases[:1], "test": []}}))
+    solutions.write_text(json.dumps({"a": [[[6]]], "b": []}))
+    (puzzle,) = few_shot_arc.read(challenges, solutions, None)
+    assert puzzle.task.name == "arc a"
+    assert [(spell(asked), spell(right)) for asked, right in puzzle.asked] == [("5", "6")]
+    solutions.write_text("[]")
+    with pytest.raises(UsageError, match="no ARC challenges"):
+        few_shot_arc.read(challenges, solutions, None)
+
+
+def test_a_recipe_from_elsewhere_does_not_look_at_the_task_itself() -> None:
+    one, other = by_hand("grid")[:2]
+    rewards = {("a", one): 1.0, ("a", other): 0.0, ("b", one): 0.0, ("b", other): 0.1}
+    assert few_shot_arc.best_elsewhere("a", ["a", "b"], [one, other], rewards) == other
+    assert few_shot_arc.best_elsewhere("b", ["a", "b"], [one, other], rewards) == one
+
+
+def test_the_outer_loops_object_has_the_keys_that_are_read_by_machine() -> None:
+    tried = Tried(context="c", policy=POLICIES[0], written=3, refused=1, choosing=2.0, reporting=1.0)
+    report = RoundReport(
+        round=1,
+        state="rejected",
+        reason="",
+        editor=None,
+        writer=None,
+        policy=POLICIES[0],
+        policies={POLICIES[0].text: 1.0},
+        tried=(tried,),
+        judged=(Judgement(context="u", untrained=0.5, trained=0.75), Judgement(context="v", untrained=0.5, trained=0.25)),
+        decision=None,
+    )
+    figures = outer_loop.summarise([report], Settings())
+    assert set(figures) >= KEYS
+    assert (figures["gain_untrained"], figures["gain_round1"], figures["contexts"], figures["trials"]) == (0.5, 0.5, 2, 10)
+    assert figures["ci95"] == [-0.25, 0.25]
