@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, bindparam, select, tuple_
 
 from seal_agent.errors import SealAgentError, UnknownRecordError, UsageError
 from seal_agent.forgetting.cutting import cut, parts_of, says
@@ -31,6 +31,12 @@ MOST_BELIEFS = 5
 MOST_SPARE = 50
 """Hits asked for beyond the wanted ones where some may be history."""
 
+# Built once, for every search: putting a statement together costs as much as running it.
+SAID_OF_HISTORY = (
+    select(fact_sources.c.scope_key, fact_sources.c.episode_id, facts.c.quote)
+    .join(facts, facts.c.id == fact_sources.c.fact_id)
+    .where(facts.c.scope_key.in_(bindparam("keys", expanding=True)), facts.c.state.in_(list(UNTOLD)))
+)
 Place = tuple[str, str]
 """A scope's key and the id of one of its episodes: ids are a scope's own."""
 
@@ -224,14 +230,9 @@ def expire_due(parts: Parts) -> None:
 def history_in(parts: Parts, scope: ScopeId) -> dict[Place, list[str]]:
     """What was said, by place, that facts rest on which are history now: not to be told as if it still held."""
     keys = [scope.key, *(shared.key for shared in scope.ancestors)]
-    query = (
-        select(fact_sources.c.scope_key, fact_sources.c.episode_id, facts.c.quote)
-        .join(facts, facts.c.id == fact_sources.c.fact_id)
-        .where(facts.c.scope_key.in_(keys), facts.c.state.in_(list(UNTOLD)))
-    )
     said: dict[Place, list[str]] = {}
     with parts.ledger.read() as conn:
-        for scope_key, episode_id, quote in conn.execute(query):
+        for scope_key, episode_id, quote in conn.execute(SAID_OF_HISTORY, {"keys": keys}):
             said.setdefault((scope_key, episode_id), []).extend(parts_of(quote))
     return said
 

@@ -5,6 +5,7 @@ Values come, later ones winning, from the defaults here, `seal.toml` in the brai
 """
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -201,7 +202,7 @@ class PrivacySettings(Section):
         ["US", "GB", "DE", "FR", "ES", "IT", "IN", "BR"], description="Countries (ISO 3166) whose phone numbers are known without a +."
     )
 
-    @property
+    @cached_property
     def policies(self) -> dict[str, Policy]:
         """The policy of each kind."""
         return {name: value for name, value in self if name not in ("patterns", "phone_regions")}

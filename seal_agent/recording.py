@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from seal_agent.errors import BlockedContentError, EmbeddingError, InvalidTurnError, SealAgentError
 from seal_agent.ledger.episodes import add_episodes, get_episode
-from seal_agent.ledger.tombstones import admit
 from seal_agent.parts import Parts
 from seal_agent.privacy.screen import screened_episode
 from seal_agent.protocols import Vectors
@@ -81,10 +80,7 @@ def write(parts: Parts, episodes: Sequence[Episode], vectors: Vectors | None) ->
         start = end
     with parts.ledger.write() as connection:
         added = add_episodes(connection, given, parts.embedder_id)
-        # As it was recorded: without the turns that were forgotten here.
-        return [
-            admit(connection, one) if new else get_episode(connection, one.scope, one.id) for one, new in zip(episodes, added, strict=True)
-        ]
+        return [new or get_episode(connection, one.scope, one.id) for one, new in zip(episodes, added, strict=True)]
 
 
 def embedded(parts: Parts, texts: list[str]) -> Vectors | None:

@@ -4,12 +4,14 @@ The read side serves `retrieval/`; ranking and fusion live there. Deliberately e
 are gone, so an index built earlier may name ids that `get_entries` no longer knows: those are not to be shown.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, or_, select, text, update
+from sqlalchemy.exc import IntegrityError as ConstraintError
 
 from seal_agent.errors import EmbeddingError, IntegrityError, UnknownRecordError, UsageError
 from seal_agent.ledger.encoding import Columns, Vectors, batches, decode_time, decode_vector, decode_vectors, encode_vector, hash_text
@@ -18,6 +20,20 @@ from seal_agent.types import Role
 
 SAID_IN = and_(entries.c.scope_key == episodes.c.scope_key, entries.c.episode_id == episodes.c.id)
 """Joins a turn to its episode."""
+# Built once: putting a statement together costs as much as running it.
+NEW_ENTRY = insert(entries)
+OF_ENTRY = tuple(entries.c[name] for name in ("seq", "id", "kind", "scope_key", "episode_id", "turn", "fact_id", "role", "name", "text"))
+FIELDS = tuple(column.name for column in OF_ENTRY)
+WHOLE = select(*OF_ENTRY, entries.c.at, entries.c.sha256)
+AT = WHOLE.where(entries.c.seq.in_(bindparam("seqs", expanding=True)))
+IN_SCOPE = WHOLE.where(entries.c.scope_key == bindparam("scope_key"), entries.c.id.in_(bindparam("ids", expanding=True)))
+# Left to itself SQLite reads every row in the order that is asked for, vectors and all, at each search; hence the index by its name.
+_FROM_INDEX = "SELECT seq FROM entries INDEXED BY entries_by_embedder WHERE embedder"
+MISSING = text(
+    f"SELECT seq FROM ({_FROM_INDEX} IS NULL UNION ALL {_FROM_INDEX} < :embedder UNION ALL {_FROM_INDEX} > :embedder)"
+    " ORDER BY seq LIMIT :limit"
+)
+STORED_LENGTH = select(func.length(entries.c.vector)).where(entries.c.embedder == bindparam("embedder")).limit(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,19 +76,19 @@ def add_entries(conn: Connection, rows: Sequence[Columns]) -> None:
     """Insert prepared rows; for the modules of the ledger only. Raise `UsageError` for an id that is taken."""
     for embedder, vector in {(row["embedder"], len(vector)): vector for row in rows if isinstance(vector := row["vector"], bytes)}.items():
         _check_length(conn, embedder[0], vector)
-    for scope_key in dict.fromkeys(str(row["scope_key"]) for row in rows):
-        for batch in batches([str(row["id"]) for row in rows if row["scope_key"] == scope_key]):
-            here = (entries.c.scope_key == scope_key, entries.c.id.in_(batch))
-            taken = conn.execute(select(entries.c.id).where(*here).limit(1)).scalar_one_or_none()
-            if taken is not None:
-                raise UsageError(f"Entry id {taken!r} is taken: fact ids and episode ids followed by :position must differ.")
-    conn.execute(insert(entries), list(rows))
+    try:
+        conn.execute(NEW_ENTRY, list(rows))
+    except ConstraintError as error:
+        if "entries.id" not in str(error.orig):
+            raise
+        ids = f"{rows[0]['id']!r}" if len(rows) == 1 else f"among {len(rows)} beginning with {rows[0]['id']!r}"
+        raise UsageError(f"Entry id {ids} is taken: fact ids and episode ids followed by :position must differ.") from error
 
 
 def _check_length(conn: Connection, embedder: object, vector: object) -> None:
     if not isinstance(vector, bytes):
         return
-    stored = conn.execute(select(func.length(entries.c.vector)).where(entries.c.embedder == embedder).limit(1)).scalar_one_or_none()
+    stored = conn.execute(STORED_LENGTH, {"embedder": embedder}).scalar_one_or_none()
     if stored is not None and stored != len(vector):
         raise EmbeddingError(f"{embedder!r} gave a vector of {len(vector) // 4} numbers where it gave {stored // 4} before; name it anew.")
 
@@ -91,21 +107,20 @@ def large_scopes(conn: Connection, embedder_id: str, at_least: int) -> list[str]
 
 def get_entries(conn: Connection, scope_key: str, ids: Sequence[str]) -> dict[str, Entry]:
     """Return a scope's entries that exist, by id; raise `IntegrityError` when a text is not what was recorded."""
-    found = (_entries(conn, entries.c.scope_key == scope_key, entries.c.id.in_(batch)) for batch in batches(list(dict.fromkeys(ids))))
-    return {entry.id: entry for batch in found for entry in batch}
+    found = (conn.execute(IN_SCOPE, {"scope_key": scope_key, "ids": batch}) for batch in batches(list(dict.fromkeys(ids))))
+    return {entry.id: entry for rows in found for entry in _checked(rows)}
 
 
 def entries_at(conn: Connection, seqs: Sequence[int]) -> dict[int, Entry]:
     """Return the entries that exist, by sequence number; raise `IntegrityError` when a text is not what was recorded."""
-    return {entry.seq: entry for batch in batches(seqs) for entry in _entries(conn, entries.c.seq.in_(batch))}
+    return {entry.seq: entry for batch in batches(seqs) for entry in _checked(conn.execute(AT, {"seqs": batch}))}
 
 
-def _entries(conn: Connection, *conditions: ColumnElement[bool]) -> Iterator[Entry]:
-    columns = [entries.c[name] for name in ("seq", "id", "kind", "scope_key", "episode_id", "turn", "fact_id", "role", "name", "text")]
-    for row in conn.execute(select(*columns, entries.c.at, entries.c.sha256).where(*conditions)):
+def _checked(rows: Iterable[Any]) -> Iterator[Entry]:  # Any: rows of `WHOLE`, typed by their number of columns
+    for row in rows:
         if hash_text(row.text) != row.sha256:
             raise IntegrityError(f"Entry {row.id!r} is not what was recorded; restore a backup, or forget it.")
-        yield Entry(at=decode_time(row.at), **{column.name: getattr(row, column.name) for column in columns})
+        yield Entry(at=decode_time(row.at), **dict(zip(FIELDS, row, strict=False)))
 
 
 def seqs_of(conn: Connection, scope_key: str, ids: Sequence[str]) -> dict[str, int]:
@@ -148,8 +163,7 @@ def vectors_of(conn: Connection, scope_key: str, ids: Sequence[str], embedder_id
 
 def missing_vectors(conn: Connection, embedder_id: str, limit: int) -> list[Entry]:
     """Return entries of any scope that this embedder has not embedded, oldest first; raise as `entries_at`."""
-    query = select(entries.c.seq).where(_not_embedded_by(embedder_id)).order_by(entries.c.seq).limit(limit)
-    found = entries_at(conn, conn.execute(query).scalars().all())
+    found = entries_at(conn, conn.execute(MISSING, {"embedder": embedder_id, "limit": limit}).scalars().all())
     return [found[seq] for seq in sorted(found)]
 
 

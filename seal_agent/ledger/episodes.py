@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, union, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, union, update
 
 from seal_agent.errors import EmbeddingError, IntegrityError, InvalidTurnError, UnknownRecordError
 from seal_agent.ledger.encoding import (
@@ -27,17 +27,23 @@ from seal_agent.ledger.encoding import (
 )
 from seal_agent.ledger.entries import add_entries, embedding_columns
 from seal_agent.ledger.schema import entries, episodes, facts
-from seal_agent.ledger.tombstones import admit, was_cut
+from seal_agent.ledger.tombstones import admit, tombstone_keys, was_cut
 from seal_agent.types import Episode, ScopeId, Turn
+
+# Built once: putting a statement together costs as much as running it.
+HASHES = select(episodes.c.id, episodes.c.sha256).where(
+    episodes.c.scope_key == bindparam("scope_key"), episodes.c.id.in_(bindparam("ids", expanding=True))
+)
+NEW_EPISODE = insert(episodes)
 
 
 def add_episode(conn: Connection, episode: Episode, vectors: Vectors | None, embedder_id: str | None) -> bool:
     """Record one episode; return False when it is there already. See `add_episodes`."""
-    return add_episodes(conn, [(episode, vectors)], embedder_id)[0]
+    return add_episodes(conn, [(episode, vectors)], embedder_id)[0] is not None
 
 
-def add_episodes(conn: Connection, given: Sequence[tuple[Episode, Vectors | None]], embedder_id: str | None) -> list[bool]:
-    """Record episodes with one entry per turn; return for each whether it is new, False when it is there already.
+def add_episodes(conn: Connection, given: Sequence[tuple[Episode, Vectors | None]], embedder_id: str | None) -> list[Episode | None]:
+    """Record episodes with one entry per turn; return each as it is recorded now, None for one that is there already.
 
     Vectors have one row per turn; without, the entries wait in `missing_vectors`. The time is not part of what makes two episodes the
     same. Turns that were forgotten in their scope are withheld. Raise `InvalidTurnError` when an id is taken by another content or a text
@@ -46,29 +52,30 @@ def add_episodes(conn: Connection, given: Sequence[tuple[Episode, Vectors | None
     for episode, _ in given:
         check_episode_text(episode)
     known = _hashes(conn, [episode for episode, _ in given])
+    keys = tombstone_keys(conn)
     new: list[Columns] = []
     turns: list[Columns] = []
-    added: list[bool] = []
+    added: list[Episode | None] = []
     for episode, vectors in given:
         place = (episode.scope.key, episode.id)
         if known.get(place) == hash_episode(episode) or (place in known and was_cut(conn, episode)):
-            added.append(False)
+            added.append(None)
             continue
-        whole, episode = episode, admit(conn, episode)
+        whole, episode = episode, admit(conn, episode, keys)
         digest = hash_episode(episode)
-        added.append(place not in known)
+        added.append(None if place in known else episode)
         if known.setdefault(place, digest) != digest:
             raise InvalidTurnError(f"Episode id {episode.id!r} is taken by another content; use a new id for a new interaction.")
         if vectors is not None and len(vectors) != len(episode.turns):
             raise EmbeddingError(f"Episode {episode.id!r} has {len(episode.turns)} turns but {len(vectors)} vectors; embed each turn once.")
-        if added[-1]:
+        if added[-1] is not None:
             new.append(_episode_row(episode, digest))
             for position, turn in enumerate(episode.turns):
                 # The vector of a withheld turn would hold what its text no longer does.
                 vector = vectors[position] if vectors is not None and turn == whole.turns[position] else None
                 turns.append(turn_entry(episode, position, embedding_columns(vector, embedder_id)))
     if new:
-        conn.execute(insert(episodes), new)
+        conn.execute(NEW_EPISODE, new)
         add_entries(conn, turns)
     return added
 
@@ -78,8 +85,8 @@ def _hashes(conn: Connection, given: Sequence[Episode]) -> dict[tuple[str, str],
     known: dict[tuple[str, str], str] = {}
     for scope_key in dict.fromkeys(episode.scope.key for episode in given):
         for batch in batches([episode.id for episode in given if episode.scope.key == scope_key]):
-            query = select(episodes.c.id, episodes.c.sha256).where(episodes.c.scope_key == scope_key, episodes.c.id.in_(batch))
-            known.update(((scope_key, row.id), row.sha256) for row in conn.execute(query))
+            rows = conn.execute(HASHES, {"scope_key": scope_key, "ids": batch})
+            known.update(((scope_key, id), sha256) for id, sha256 in rows)
     return known
 
 

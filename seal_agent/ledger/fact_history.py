@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, union
+from sqlalchemy import Connection, bindparam, insert, select, union
 
 from seal_agent.errors import UsageError
 from seal_agent.ledger.encoding import check_text, decode_time, encode_optional_time, encode_time
@@ -18,6 +18,11 @@ from seal_agent.types import Fact, FactChange, FactEvent, FactState
 
 UNTOLD: frozenset[FactState] = frozenset({"superseded", "rejected", "expired"})
 """States in which a fact is history."""
+DUE = select(facts.c.id).where(
+    facts.c.valid_to.is_not(None), facts.c.valid_to <= bindparam("at"), facts.c.state.in_(list(TOLD)), facts.c.pinned.is_(False)
+)
+ANY_DUE = DUE.limit(1)
+"""Looked for at every search, hence built once."""
 
 
 def note(conn: Connection, fact_id: str, change: FactChange, at: datetime, text: str = "") -> None:
@@ -64,7 +69,7 @@ def correct(conn: Connection, old_id: str, new_id: str, at: datetime) -> None:
 
 def expire(conn: Connection, at: datetime) -> list[str]:
     """Retire every told fact whose time has come, over all scopes; return their ids."""
-    due = list(conn.execute(_due(at).order_by(facts.c.seq)).scalars())
+    due = list(conn.execute(DUE.order_by(facts.c.seq), {"at": encode_time(at)}).scalars())
     for fact_id in due:
         _retire(conn, fact_id, "expired")
         note(conn, fact_id, "expired", at)
@@ -73,7 +78,7 @@ def expire(conn: Connection, at: datetime) -> list[str]:
 
 def is_any_due(conn: Connection, at: datetime) -> bool:
     """Whether `expire` would do anything."""
-    return conn.execute(_due(at).limit(1)).first() is not None
+    return conn.execute(ANY_DUE, {"at": encode_time(at)}).first() is not None
 
 
 def tell_again(conn: Connection, fact_id: str, at: datetime) -> None:
@@ -88,12 +93,6 @@ def require_told(conn: Connection, fact_id: str) -> Fact:
     if fact.state not in TOLD:
         raise UsageError(f"Fact {fact_id!r} is {fact.state} and no longer told; record it anew with remember.")
     return fact
-
-
-def _due(at: datetime):  # type: ignore[no-untyped-def]  # SQLAlchemy types a select by its columns
-    return select(facts.c.id).where(
-        facts.c.valid_to.is_not(None), facts.c.valid_to <= encode_time(at), facts.c.state.in_(list(TOLD)), facts.c.pinned.is_(False)
-    )
 
 
 def _retire(conn: Connection, fact_id: str, state: FactState, valid_to: datetime | None = None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, bindparam, func, select, text
 
 from seal_agent.ledger.encoding import Vectors, batches, decode_vectors
 from seal_agent.ledger.entries import SAID_IN
@@ -20,6 +20,10 @@ Seqs = npt.NDArray[np.int64]
 
 # FTS5 has no SQLAlchemy construct; on another database these two statements are to be replaced.
 _HOLDING = text("SELECT rowid FROM entries_fts WHERE entries_fts MATCH :query AND rowid > :after ORDER BY rowid")
+_STANDING = select(
+    select(func.max(entries.c.seq)).where(entries.c.scope_key == bindparam("scope_key")).scalar_subquery(),
+    select(scope_changes.c.changes).where(scope_changes.c.scope_key == bindparam("scope_key")).scalar_subquery(),
+)
 _SHARE = 0.5
 """A scope that holds more of the brain's entries is not named to the index: walking its own list would cost more than it saves."""
 
@@ -49,8 +53,7 @@ class Placed:
 
 def standing(conn: Connection, scope_key: str) -> Standing:
     """Read two index entries; cheap enough for every search."""
-    newest = conn.execute(select(func.max(entries.c.seq)).where(entries.c.scope_key == scope_key)).scalar_one()
-    changes = conn.execute(select(scope_changes.c.changes).where(scope_changes.c.scope_key == scope_key)).scalar_one_or_none()
+    newest, changes = conn.execute(_STANDING, {"scope_key": scope_key}).one()
     return Standing(newest=newest or 0, changes=changes or 0)
 
 

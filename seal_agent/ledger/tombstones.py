@@ -11,7 +11,7 @@ import hmac
 import json
 import secrets
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
@@ -30,6 +30,7 @@ FEWEST_WORDS = 3
 """A turn or sentence of fewer words and without a figure ("yes please") says nothing of its own: it may be said again."""
 
 Kind = Literal["episode", "text"]
+KEYS = select(tombstone_key.c.key).order_by(tombstone_key.c.id)
 
 
 def value_of(text: str) -> str:
@@ -63,17 +64,17 @@ def bury_original(conn: Connection, episode: Episode, at: datetime) -> None:
 
 def was_cut(conn: Connection, episode: Episode) -> bool:
     """Tell whether this is the original of an episode that was cut since."""
-    return any(_known(conn, [_digest(key, "episode", episode.scope, _original(episode))]) for key in _keys(conn))
+    return any(_known(conn, [_digest(key, "episode", episode.scope, _original(episode))]) for key in tombstone_keys(conn))
 
 
 def is_buried(conn: Connection, scope: ScopeId, text: str) -> bool:
     """Tell whether the same text was forgotten in exactly this scope."""
-    return bool(_known(conn, [_digest(key, "text", scope, value_of(text)) for key in _keys(conn)]))
+    return bool(_known(conn, [_digest(key, "text", scope, value_of(text)) for key in tombstone_keys(conn)]))
 
 
 def lift(conn: Connection, scope: ScopeId, text: str) -> bool:
     """Let a forgotten text be recorded again; return whether there was a tombstone."""
-    digests = [_digest(key, "text", scope, value_of(text)) for key in _keys(conn)]
+    digests = [_digest(key, "text", scope, value_of(text)) for key in tombstone_keys(conn)]
     return conn.execute(delete(tombstones).where(tombstones.c.digest.in_(digests))).rowcount > 0
 
 
@@ -94,9 +95,8 @@ def refuse_forgotten(conn: Connection, fact: Fact) -> None:
         )
 
 
-def admit(conn: Connection, episode: Episode) -> Episode:
+def admit(conn: Connection, episode: Episode, keys: Sequence[bytes]) -> Episode:
     """Return the episode with its forgotten turns withheld; raise `ForgottenError` when nothing of what was said remains."""
-    keys = _keys(conn)
     if not keys:  # nothing was ever forgotten
         return episode
     if _known(conn, [_digest(key, "episode", episode.scope, value) for key in keys for value in _episode_values(episode)]):
@@ -139,8 +139,8 @@ def _digest(key: bytes, kind: Kind, scope: ScopeId, value: str) -> str:
 
 def take_over(theirs: Connection, ours: Connection) -> int:
     """Take over the tombstones of another ledger, with the keys that they were made with; return how many are new here."""
-    keys = _keys(ours)
-    for key in _keys(theirs):
+    keys = tombstone_keys(ours)
+    for key in tombstone_keys(theirs):
         if key not in keys:
             ours.execute(insert(tombstone_key), {"key": key})
     known = set(ours.execute(select(tombstones.c.digest)).scalars())
@@ -150,13 +150,13 @@ def take_over(theirs: Connection, ours: Connection) -> int:
     return len(new)
 
 
-def _keys(conn: Connection) -> list[bytes]:
+def tombstone_keys(conn: Connection) -> list[bytes]:
     """This brain's own key first, then those of brains whose tombstones were imported."""
-    return list(conn.execute(select(tombstone_key.c.key).order_by(tombstone_key.c.id)).scalars())
+    return list(conn.execute(KEYS).scalars())
 
 
 def _make_key(conn: Connection) -> bytes:
-    keys = _keys(conn)
+    keys = tombstone_keys(conn)
     if keys:
         return keys[0]
     key = secrets.token_bytes(KEY_BYTES)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 from seal_agent.errors import EmbeddingError, IntegrityError, UnknownRecordError, UsageError
 from seal_agent.ledger.encoding import decode_vectors
 from seal_agent.ledger.entries import (
+    MISSING,
     count_vectors,
     get_entries,
     large_scopes,
@@ -87,6 +88,13 @@ def test_entries_without_a_vector_of_this_embedder_are_missing_until_set(conn: C
         set_vector(conn, one.seq, EMBEDDER, vectors(1)[0])
     assert missing_vectors(conn, EMBEDDER, 9) == []
     assert count_vectors(conn, [ANA.key], EMBEDDER) == 4
+
+
+def test_looking_for_what_is_not_embedded_reads_no_row(conn: Connection) -> None:
+    plan = conn.execute(text(f"EXPLAIN QUERY PLAN {MISSING.text}"), {"embedder": EMBEDDER, "limit": 9}).all()
+    reads = [row.detail for row in plan if "entries" in row.detail]
+    assert len(reads) == 3
+    assert all("USING COVERING INDEX entries_by_embedder" in read for read in reads)
 
 
 def test_setting_a_vector_leaves_the_lexical_index_alone(conn: Connection) -> None:

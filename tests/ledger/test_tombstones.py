@@ -63,7 +63,7 @@ def test_burying_again_adds_nothing_and_lifting_lets_it_back(conn: Connection) -
 
 def test_where_nothing_was_ever_forgotten_nothing_is_withheld(conn: Connection) -> None:
     assert not lift(conn, ANA, PASSPORT)
-    assert admit(conn, episode("e1", PASSPORT)) == episode("e1", PASSPORT)
+    assert admit(conn, episode("e1", PASSPORT), []) == episode("e1", PASSPORT)
 
 
 @pytest.mark.parametrize(("text", "telling"), [("yes please", False), ("Thanks!", False), ("room 7", True), ("I drink tea.", True)])

@@ -1,0 +1,96 @@
+"""The load that peers and we are measured under: what is added, what is asked, how it is counted, without any peer."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.memory_peer import Turn, ask, fill
+from benchmarks.memory_peers import label, others, questions_of, summary, turns_of
+from seal_agent.bench.locomo import read_locomo
+
+SAID = [{"speaker": "Ana", "dia_id": "D1:1", "text": "I sail."}, {"speaker": "Ben", "dia_id": "D1:2", "text": "Where?"}]
+LOCOMO = {
+    "conversation": {"speaker_a": "Ana", "speaker_b": "Ben", "session_1_date_time": "1:56 pm on 8 May, 2023", "session_1": SAID},
+    "qa": [{"question": "Who sails?", "answer": "Ana", "evidence": ["D1:1"], "category": 4}],
+    "observation": {"session_1_observation": {"Ana": [["Ana sails.", "D1:1"]]}},
+    "session_summary": {"session_1_summary": "They talk. Ana sails. Ben asks."},
+}
+
+
+class FakeStore:
+    """Finds what holds the query's first word; has batches or not."""
+
+    def __init__(self, batches: bool) -> None:
+        self.calls: list[int] = []
+        self.turns: list[Turn] = []
+        self.add_batch = self._add_batch if batches else None
+
+    def add(self, turn: Turn) -> None:
+        self._add_batch([turn])
+
+    def _add_batch(self, turns: Sequence[Turn]) -> None:
+        self.calls.append(len(turns))
+        self.turns += turns
+
+    def search(self, user: str, query: str) -> list[str]:
+        return [turn["id"] for turn in self.turns if turn["user"] == user and query.split()[0] in turn["text"]]
+
+    def close(self) -> None:
+        pass
+
+
+def some(count: int) -> list[Turn]:
+    return [{"id": f"t{number}", "user": "u", "text": f"word{number} more"} for number in range(count)]
+
+
+def test_the_first_turns_go_one_by_one_and_the_others_in_batches_where_there_is_a_call_for_them(tmp_path: Path) -> None:
+    batched, single = FakeStore(True), FakeStore(False)
+    for store in (batched, single):
+        done = fill(store, some(1250), 150, tmp_path / f"{store is single}.json", time.monotonic() + 60)
+        assert [turn["id"] for turn in store.turns] == [f"t{number}" for number in range(1250)]
+        assert done["singles"] + done["batched"] == done["turns"] == 1250
+    assert batched.calls == [1] * 150 + [1000, 100]
+    assert single.calls == [1] * 1250
+
+
+def test_a_load_that_ran_out_of_time_is_gone_on_with_where_it_stopped(tmp_path: Path) -> None:
+    store, progress = FakeStore(False), tmp_path / "progress.json"
+    assert fill(store, some(250), 0, progress, time.monotonic() - 1)["turns"] == 0
+    progress.write_text(json.dumps({"turns": 200, "singles": 200, "single_s": 2.0, "batched": 0, "batch_s": 0.0}))
+    done = fill(store, some(250), 0, progress, time.monotonic() + 60)
+    assert (store.turns[0]["id"], len(store.turns)) == ("t200", 50)
+    assert (done["singles"], done["single_s"] > 2.0) == (250, True)
+
+
+def test_recall_is_the_share_of_the_evidence_among_what_is_found() -> None:
+    store = FakeStore(True)
+    store.turns = some(3)
+    found = [{"user": "u", "text": "word1 ?", "evidence": ["t1", "t2"]}, {"user": "nobody", "text": "word1", "evidence": ["t1"]}]
+    seconds, recalls = ask(store, found)
+    assert (len(seconds), recalls) == (2, [0.5, 0.0])
+
+
+def test_conversations_are_users_and_what_is_written_about_them_is_others(tmp_path: Path) -> None:
+    file = tmp_path / "locomo.json"
+    file.write_text(json.dumps([LOCOMO]))
+    conversations = read_locomo(file)
+    turns = list(turns_of(conversations))
+    assert [(turn["user"], turn["id"], turn["role"], turn["text"]) for turn in turns] == [
+        ("locomo-0", "0-0-0", "user", "I sail."),
+        ("locomo-0", "0-0-1", "assistant", "Where?"),
+    ]
+    assert label(turns[0]) == "[8 May 2023] Ana: I sail."
+    assert conversations[0].sessions[0].at is not None
+    assert [turn["text"] for turn in others(file, conversations[0].sessions[0].at)] == ["Ana sails.", "They talk.", "Ben asks."]
+    asked = questions_of(conversations, {turn["id"] for turn in turns}, 1, 0)
+    assert asked == [{"user": "locomo-0", "text": "Who sails?", "evidence": ["0-0-0"]}]
+    assert questions_of(conversations, {"0-0-1"}, 1, 0) == []
+
+
+def test_medians_and_spread_are_over_the_trials_and_what_a_system_lacks_stays_none() -> None:
+    trial = dict.fromkeys(("add_per_s", "search_p50_ms", "search_p95_ms", "disk_mb", "rss_mb", "recall_at_10"), 2.0)
+    trials = [trial | {"batch_add_per_s": None, "add_per_s": rate} for rate in (10.0, 12.0, 20.0)]
+    medians, spread = summary(trials)
+    assert (medians["add_per_s"], spread["add_per_s"]) == (12.0, 0.833)
+    assert (medians["batch_add_per_s"], spread["batch_add_per_s"]) == (None, None)
