@@ -5,6 +5,7 @@ by itself: `parts.py` does, when a part is first needed.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from seal_agent.errors import UsageError
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.ledger.staging import serving_embedder
 from seal_agent.parts import Builders
-from seal_agent.protocols import Embedder, Grader, Model, TextWriter, Trainer
+from seal_agent.protocols import Embedder, Grader, Model, Reranker, TextWriter, Trainer
 from seal_agent.retrieval.building import Backend, Projection
 from seal_agent.retrieval.probe import probe
 from seal_agent.retrieval.search import Index
@@ -29,6 +30,7 @@ class Given:
     trainer: Trainer | None
     embedder: Embedder | None
     grader: Grader | None
+    reranker: Reranker | None = None
     writer: TextWriter | None = None
 
 
@@ -49,6 +51,7 @@ def builders_for(ledger: Ledger, settings: Settings, given: Given, progress: Pro
             "model": (lambda: locate(settings.model.id)) if model is None else (lambda: f"{model.id}, passed in"),
             "embedder": (lambda: locate(serving)) if embedder is None else (lambda: f"{embedder.id}, passed in"),
         },
+        reranker=reranker_for(settings, given, progress),
         embedder_id=serving,
         owns_model=model is None,
         writer=given.writer,
@@ -85,6 +88,23 @@ def build_embedder(model_id: str, progress: ProgressCallback) -> Embedder:
     from seal_agent.retrieval.embedding import TransformerEmbedder  # as above
 
     return TransformerEmbedder(folder, model_id)
+
+
+def reranker_for(settings: Settings, given: Given, progress: ProgressCallback) -> Callable[[], Reranker] | None:
+    """How the reranker is made, or None where none is wanted."""
+    passed, named = given.reranker, settings.retrieval.reranker
+    if passed is not None:
+        return lambda: passed
+    return (lambda: build_reranker(named, progress)) if named else None
+
+
+def build_reranker(model_id: str, progress: ProgressCallback) -> Reranker:
+    from seal_agent.models.weights import resolve
+
+    folder = resolve(model_id, progress=progress)
+    from seal_agent.retrieval.reranking import CrossEncoder  # as above
+
+    return CrossEncoder(folder, model_id)
 
 
 def build_grader() -> Grader:

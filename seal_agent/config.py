@@ -64,6 +64,8 @@ class RetrievalSettings(Section):
     speaker_weight: Weight = Field(0.4, description="Of being said by somebody whom the query names.")
     dense_weight: Weight = Field(0.1, description="Of the vector of the turn or fact itself.")
     near_weight: Weight = Field(0.6, description="Of the vectors of a turn and of the turns around it.")
+    reranker: str = Field("", description="Hub id or local folder of a cross-encoder that orders the first hits anew; empty for none.")
+    reranked: Count = Field(30, description="Hits that the reranker reads; each costs some milliseconds.")
     context_tokens: Count = Field(600, description="Default token budget of `context`.")
     exact_scan_below: int = Field(20_000, ge=0, description="Scopes with fewer vectors are scanned exactly; Chroma serves the others.")
 

@@ -17,6 +17,7 @@
     │   │   ├── OverloadedError    too many requests wait already; try again later
     │   │   └── DeadlineError      the answer was not whole when the caller's time was up
     │   ├── EmbeddingError         the embedder failed or answered nonsense
+    │   ├── RerankingError         the reranker failed (search goes on without it)
     │   ├── VectorIndexError       the vector index can't be used (search goes on without it)
     │   ├── TrainingError          training stopped: not finite, out of budget, nothing to train on
     │   └── GradingError           an answer could not be judged; never counted as a wrong answer
@@ -106,6 +107,10 @@ class DeadlineError(GenerationError):
 
 class EmbeddingError(BackendError):
     """The embedder failed, or answered with the wrong shape or non-finite numbers."""
+
+
+class RerankingError(BackendError):
+    """The reranker failed or answered nonsense. Search gives its hits in the order that it had without one."""
 
 
 class VectorIndexError(BackendError):

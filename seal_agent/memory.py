@@ -31,7 +31,7 @@ from seal_agent.ledger.ledger import Ledger
 from seal_agent.ledger.purge import scopes_of_anything
 from seal_agent.nights.facade import Nights
 from seal_agent.parts import Parts
-from seal_agent.protocols import Embedder, Grader, Model, TextWriter, Trainer
+from seal_agent.protocols import Embedder, Grader, Model, Reranker, TextWriter, Trainer
 from seal_agent.retrieval.vector_index import NO_INDEX, IndexStatus
 from seal_agent.scope import Scope
 from seal_agent.types import FactState, ProgressCallback, ScopeId, silent
@@ -90,6 +90,7 @@ class Memory:
         trainer: Trainer | None = None,
         embedder: Embedder | None = None,
         grader: Grader | None = None,
+        reranker: Reranker | None = None,
         writer: TextWriter | None = None,
         progress: ProgressCallback = silent,
         clock: Callable[[], datetime] = now,
@@ -103,7 +104,7 @@ class Memory:
         known = read_settings(path) if settings is None else settings
         ledger = Ledger.open(path)
         try:
-            given = Given(model=model, trainer=trainer, embedder=embedder, grader=grader, writer=writer)
+            given = Given(model=model, trainer=trainer, embedder=embedder, grader=grader, reranker=reranker, writer=writer)
             parts = Parts(ledger, known, builders_for(ledger, known, given, progress), clock, progress)
             sweep(parts.folder / "adapters")  # stages of publications that a process before this one did not live to complete
             finish(parts)  # and removals

@@ -19,7 +19,7 @@ from seal_agent.consolidation.backends import Backends
 from seal_agent.errors import EmbeddingError, StoreError
 from seal_agent.lazy import Lazy
 from seal_agent.ledger.ledger import Ledger
-from seal_agent.protocols import Embedder, Grader, Model, TextWriter, Trainer, Vectors
+from seal_agent.protocols import Embedder, Grader, Model, Reranker, TextWriter, Trainer, Vectors
 from seal_agent.retrieval.generation_folders import discard_generations
 from seal_agent.retrieval.search import Index, Searcher
 from seal_agent.serving import Serving
@@ -44,6 +44,8 @@ class Builders:
     """Raises `IntegrityError` for an adapter folder that must not be loaded on the weights of this hash."""
     locate: Mapping[Literal["model", "embedder"], Callable[[], str]]
     """Says where the weights are on this machine, or raises `ModelNotFoundError`; downloads nothing."""
+    reranker: Callable[[], Reranker] | None
+    """None where hits keep the order of the search."""
     embedder_id: str
     owns_model: bool
     """Whether closing the brain closes the model: not one that the caller passed in."""
@@ -72,6 +74,7 @@ class Parts:
         self._model = Lazy(builders.model)
         self._embedder = Lazy(builders.embedder)
         self._grader = Lazy(builders.grader)
+        self._rerank = None if builders.reranker is None else Lazy(builders.reranker).get
         self._trainer = Lazy(lambda: builders.trainer(self.model, settings.training))
         self._base_sha256 = Lazy(builders.base_sha256)
         self._searcher = Lazy(self._build_searcher)
@@ -180,11 +183,13 @@ class Parts:
 
     def _build_searcher(self) -> Searcher:
         embedder = self.embedder
-        return Searcher(self.ledger, embedder, lambda: self._builders.index(self.ledger, embedder.id), self.settings.retrieval)
+        return Searcher(
+            self.ledger, embedder, lambda: self._builders.index(self.ledger, embedder.id), self.settings.retrieval, self._rerank
+        )
 
     def _build_words_only(self) -> Searcher:
         by_words = {"dense_weight": 0.0, "near_weight": 0.0}
-        return Searcher(self.ledger, NoEmbedder(self.embedder_id), None, self.settings.retrieval.model_copy(update=by_words))
+        return Searcher(self.ledger, NoEmbedder(self.embedder_id), None, self.settings.retrieval.model_copy(update=by_words), self._rerank)
 
     def close(self) -> None:
         """Let go of everything, whatever fails on the way. Idempotent."""

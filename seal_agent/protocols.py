@@ -1,4 +1,4 @@
-"""What can be replaced: the model, the trainer, the embedder and the grader, each of at most six methods.
+"""What can be replaced: the model, the trainer, the embedder, the reranker and the grader, each of at most six methods.
 
 The contracts here are held by one contract suite each (`tests/contracts/`), run over every implementation including the fakes of
 `seal_agent.testing`.
@@ -140,6 +140,17 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return float32 of shape [len(texts), dim], finite, each row of length 1; raise `EmbeddingError`."""
+
+
+class Reranker(Protocol):
+    """Reads a query and a text together: slower than comparing vectors, and better at telling which of a few texts answers."""
+
+    @property
+    def id(self) -> str:
+        """Which weights score."""
+
+    def score(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Return one finite number per text, in order, higher for what is more relevant; raise `RerankingError`."""
 
 
 class Grader(Protocol):

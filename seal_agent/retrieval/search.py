@@ -20,13 +20,14 @@ from seal_agent.ledger.entries import Entry, entries_at, large_scopes
 from seal_agent.ledger.filters import matching
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.ledger.postings import Seqs
-from seal_agent.protocols import Embedder, Vectors
+from seal_agent.protocols import Embedder, Reranker, Vectors
 from seal_agent.retrieval.by_words import ByWords, Found
 from seal_agent.retrieval.catalogue import Numbers
 from seal_agent.retrieval.dense import Cosines, Dense
 from seal_agent.retrieval.fusion import Arms, fuse
 from seal_agent.retrieval.generation_folders import discard_generations
 from seal_agent.retrieval.lexical import text_key
+from seal_agent.retrieval.second_reading import reranked
 from seal_agent.retrieval.vector_index import IndexStatus
 from seal_agent.types import Hit, ScopeId, Where
 
@@ -75,11 +76,19 @@ class Searcher:
     The vector index is asked first and never waited for: what it does not serve is scanned exactly.
     """
 
-    def __init__(self, ledger: Ledger, embedder: Embedder, index: Callable[[], Index] | None, settings: RetrievalSettings) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        embedder: Embedder,
+        index: Callable[[], Index] | None,
+        settings: RetrievalSettings,
+        reranker: Callable[[], Reranker] | None = None,
+    ) -> None:
         self._ledger = ledger
         self._embedder = embedder
         self._make_index = index
         self._settings = settings
+        self._reranker = reranker
         self._words = ByWords(ledger)
         self._dense = Dense(ledger, embedder.id)
         self._index: Index | None = None
@@ -106,7 +115,11 @@ class Searcher:
         ]
         entries = sum(len(one.catalogue) for one in found)
         mean = sum(known.mean * len(known.values) for known in cosines) / max(1, entries)
-        return self._hits(ranked(arms, fuse(arms, mean, self._settings)), visible, wanted)
+        ranking = ranked(arms, fuse(arms, mean, self._settings))
+        if self._reranker is None:
+            return self._hits(ranking, visible, wanted)
+        hits = self._hits(ranking, visible, max(wanted, self._settings.reranked))
+        return reranked(self._reranker, query, hits, self._settings.reranked)[:wanted]
 
     def _allowed(self, visible: Mapping[str, ScopeId], where: Where | None) -> Seqs | None:
         """The sequence numbers that meet the conditions; None when there are none."""

@@ -2,11 +2,11 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.memory_peer import Turn, ask, fill
-from benchmarks.memory_peers import label, others, questions_of, summary, turns_of
+from benchmarks.memory_peers import FIGURES, label, others, questions_of, summary, turns_of
 from seal_agent.bench.locomo import read_locomo
 
 SAID = [{"speaker": "Ana", "dia_id": "D1:1", "text": "I sail."}, {"speaker": "Ben", "dia_id": "D1:2", "text": "Where?"}]
@@ -24,7 +24,7 @@ class FakeStore:
     def __init__(self, batches: bool) -> None:
         self.calls: list[int] = []
         self.turns: list[Turn] = []
-        self.add_batch = self._add_batch if batches else None
+        self.add_batch: Callable[[Sequence[Turn]], object] | None = self._add_batch if batches else None
 
     def add(self, turn: Turn) -> None:
         self._add_batch([turn])
@@ -89,8 +89,8 @@ def test_conversations_are_users_and_what_is_written_about_them_is_others(tmp_pa
 
 
 def test_medians_and_spread_are_over_the_trials_and_what_a_system_lacks_stays_none() -> None:
-    trial = dict.fromkeys(("add_per_s", "search_p50_ms", "search_p95_ms", "disk_mb", "rss_mb", "recall_at_10"), 2.0)
-    trials = [trial | {"batch_add_per_s": None, "add_per_s": rate} for rate in (10.0, 12.0, 20.0)]
+    trial: dict[str, float | None] = {**dict.fromkeys(FIGURES, 2.0), "batch_add_per_s": None}
+    trials = [trial | {"add_per_s": rate} for rate in (10.0, 12.0, 20.0)]
     medians, spread = summary(trials)
     assert (medians["add_per_s"], spread["add_per_s"]) == (12.0, 0.833)
     assert (medians["batch_add_per_s"], spread["batch_add_per_s"]) == (None, None)
