@@ -11,7 +11,6 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -296,7 +295,7 @@ def words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-@lru_cache(maxsize=10_000)  # a night asks some hundred questions, each set against every lesson
+@functools.lru_cache(maxsize=10_000)  # a night asks some hundred questions, each set against every lesson
 def content_stems(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in words(text) if word not in STOP_WORDS)
 

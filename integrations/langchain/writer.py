@@ -23,8 +23,8 @@ CONCURRENT = 8
 class LangChainWriter:
     """`Memory.open(folder, writer=LangChainWriter(chat_model))`: the nights write with this model and train the brain's own.
 
-    Facts leave the machine if the chat model is a remote one. `options` are passed to each call (`{"max_tokens": 64}` where the model takes
-    that); length and temperature are otherwise the chat model's own.
+    Facts leave the machine if the chat model is a remote one. `options` are passed to each call (`{"max_tokens": 400}` where the model
+    takes that: its lists of up to eight lines must not be cut); length and temperature are otherwise the chat model's own.
     """
 
     def __init__(

@@ -7,7 +7,9 @@ that embeddings miss. It runs with any embedder, in milliseconds, and is the sam
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,11 +49,8 @@ class Durability:
     """Holds the fitted weights: [dim + 1, kinds + 1], the last column for "none"."""
 
     def __init__(self, embedder: Embedder, cache: Path) -> None:
-        texts, kinds = zip(*labelled_sentences(), strict=True)
-        columns = (*KINDS, "none")
-        targets = np.eye(len(columns))[[columns.index(kind) for kind in kinds]]
-        inputs = with_bias(kept_vectors(embedder, texts, cache))
-        self._weights = np.linalg.solve(inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1]), inputs.T @ targets)
+        vectors = kept_vectors(embedder, [text for text, _ in labelled_sentences()], cache)
+        self._weights = fitted(vectors.tobytes(), vectors.shape[1])
 
     def judge(self, sentences: Sequence[str], vectors: Vectors) -> list[Verdict]:
         """Judge each sentence; `vectors` are its embeddings, [len(sentences), dim]."""
@@ -62,6 +61,15 @@ class Durability:
             Verdict(score=float(1.0 - row[-1]) + cues(sentence), kind=KINDS[int(row[:-1].argmax())])
             for sentence, row in zip(sentences, predicted, strict=True)
         ]
+
+
+@lru_cache(maxsize=4)  # nights of one process have the same embedder
+def fitted(vectors: bytes, dim: int) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:  # Any: as numpy types the solution
+    """Ridge regression from the labelled sentences' vectors, float32 [sentences, dim], to their kinds: weights [dim + 1, kinds + 1]."""
+    columns = (*KINDS, "none")
+    targets = np.eye(len(columns))[[columns.index(kind) for _, kind in labelled_sentences()]]
+    inputs = with_bias(np.frombuffer(vectors, dtype=np.float32).reshape(-1, dim))
+    return np.linalg.solve(inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1]), inputs.T @ targets)
 
 
 def with_bias(vectors: Vectors) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
