@@ -23,7 +23,8 @@ from seal_agent.ledger.encoding import Vectors, decode_vectors
 from seal_agent.ledger.episodes import add_episode, list_episodes, mark_extracted, scopes
 from seal_agent.ledger.facts import list_facts
 from seal_agent.ledger.ledger import Ledger
-from seal_agent.ledger.schema import adapter_facts, adapters, cycles, entries, episodes, fact_events, fact_sources, facts
+from seal_agent.ledger.schema import adapter_facts, adapters, cycles, entries, episodes, fact_events, fact_sources, facts, skills
+from seal_agent.ledger.skills import scopes_with_skills
 from seal_agent.ledger.tombstones import is_forgotten, take_over
 from seal_agent.types import Adapter, Episode, ScopeId
 
@@ -63,7 +64,7 @@ def merge(source: Ledger, target: Ledger, archive: Path, at: datetime) -> Import
             with source.read() as theirs, target.write() as ours:
                 # What was forgotten there does not come back here either.
                 tally.added["tombstones"] += take_over(theirs, ours)
-                for scope in scopes(theirs):
+                for scope in dict.fromkeys([*scopes(theirs), *scopes_with_skills(theirs)]):
                     add_episodes_of(theirs, ours, scope, tally)
                     taken = adapters_to_take(theirs, ours, scope, tally)
                     add_facts_of(theirs, ours, scope, {adapter.name for adapter in taken}, tally)
@@ -72,6 +73,7 @@ def merge(source: Ledger, target: Ledger, archive: Path, at: datetime) -> Import
                         add_adapter(theirs, ours, adapter)
                         if adapter.live:
                             set_live(ours, scope, adapter.name, at, f"imported from {archive.name}")
+                    add_skills(theirs, ours, [adapter.name for adapter in taken])
                     tally.added["adapters"] += len(taken)
         except UsageError as error:
             raise ArchiveError(f"{archive} and the brain in {target.folder} contradict each other; nothing imported: {error}") from error
@@ -164,6 +166,13 @@ def add_adapter(theirs: Connection, ours: Connection, adapter: Adapter) -> None:
     add_rows(ours, adapters, [values(row) for row in theirs.execute(select(adapters).where(adapters.c.name == adapter.name))])
     links = theirs.execute(select(adapter_facts).where(adapter_facts.c.adapter == adapter.name))
     add_rows(ours, adapter_facts, [values(row) for row in links if all_known(ours, facts, [row.fact_id])])
+
+
+def add_skills(theirs: Connection, ours: Connection, taken: Sequence[str]) -> None:
+    """Say of the adapters that were taken which of them do a task or write self-edits: without that they would pass for a night's."""
+    add_rows(
+        ours, skills, [values(row) for row in theirs.execute(select(skills).where(skills.c.adapter.in_(taken)).order_by(skills.c.seq))]
+    )
 
 
 def copy_folder(source: Ledger, target: Ledger, adapter: Adapter) -> Path:

@@ -16,6 +16,7 @@ from seal_agent.ledger.episodes import get_episode
 from seal_agent.ledger.items import find_items
 from seal_agent.ledger.purge import notes_of
 from seal_agent.ledger.schema import cycles, entries, episodes, facts, item_vectors, items
+from seal_agent.ledger.skills import texts_of_skills
 from seal_agent.types import ScopeId
 
 T = TypeVar("T")
@@ -63,6 +64,12 @@ def item_evidence(conn: Connection, scope: ScopeId) -> Evidence:
     texts = {text: None for item in stored for text in (item.key, *item.namespace, *texts_in(json.loads(item.value)))}
     blobs = select(item_vectors.c.vector).join(items, items.c.seq == item_vectors.c.item).where(items.c.scope_key == scope.key)
     return Evidence(texts=list(texts), vectors=list(conn.execute(blobs).scalars()))
+
+
+def skill_evidence(conn: Connection, scope: ScopeId) -> Evidence:
+    """The same for the demonstrations of tasks, before they go; by their inputs, since an output such as "refund" may stand anywhere."""
+    shown = [one for record in texts_of_skills(conn, scope) for one in json.loads(record).get("demonstrations", [])]
+    return Evidence(texts=list(dict.fromkeys(one["input"] for one in shown)))
 
 
 def texts_in(value: object) -> Iterator[str]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, SealAgentError, UsageError
 from seal_agent.forgetting.erasing import complete, remove_rows
-from seal_agent.forgetting.evidence import item_evidence
+from seal_agent.forgetting.evidence import item_evidence, skill_evidence
 from seal_agent.forgetting.exposure import expose, probes_of
 from seal_agent.forgetting.matching import similar_to, targets_matching
 from seal_agent.forgetting.planning import Extent, entry_rows, everything_of, extent_of, extent_of_all, targets_by, targets_of
@@ -137,11 +137,11 @@ def erase(parts: Parts, scopes: Sequence[ScopeId]) -> Receipt:
     with parts.ledger.write() as conn:
         at = parts.clock()
         theirs = [adapter for scope in scopes for adapter in list_adapters(conn, scope)]
-        items = [item_evidence(conn, scope) for scope in scopes]
+        kept = [found for scope in scopes for found in (item_evidence(conn, scope), skill_evidence(conn, scope))]
         removed = remove_rows(conn, parts, [extent_of_all(conn, scope) for scope in scopes], at, also=theirs)
         for scope in scopes:
             remove_scope(conn, scope)
-    for found in items:
+    for found in kept:
         removed.evidence.extend(found)
     removed.evidence.ids += [scope.key for scope in scopes] + [adapter.name for adapter in removed.adapters]
     return complete(parts, scopes, removed)

@@ -87,6 +87,16 @@ def skill_adapters(conn: Connection, scope: ScopeId) -> set[str]:
     return {str(name) for name in conn.execute(select(skills.c.adapter).where(mine)).scalars()}
 
 
+def scopes_with_skills(conn: Connection) -> list[ScopeId]:
+    """List all scopes that ever learnt a skill, by key; some of them may hold neither episodes nor facts."""
+    return [scope_of(row) for row in conn.execute(select(*key_columns(skills)).distinct().order_by(skills.c.scope_key))]
+
+
+def texts_of_skills(conn: Connection, scope: ScopeId) -> list[str]:
+    """Return the records of every attempt of this exact scope, for whoever has to prove that they are gone."""
+    return list(conn.execute(select(skills.c.record).where(skills.c.scope_key == scope.key, skills.c.kind == "task")).scalars())
+
+
 def drop_skill(conn: Connection, scope: ScopeId, kind: SkillKind, name: str) -> None:
     """Empty every attempt's record, and let none be in force any more; that there was one stays known, for the cycles' sake."""
     mine = (skills.c.scope_key == scope.key) & (skills.c.kind == kind) & (skills.c.name == name)

@@ -191,6 +191,14 @@ def test_a_round_that_was_stopped_goes_on_and_runs_no_inner_loop_twice(full: Bra
     assert len(resumed.tried) == len(whole.tried)
 
 
+def test_inner_loops_at_the_same_time_come_to_the_same(full: Brain) -> None:
+    one = hold(full)
+    for file in (full.backends.folder / PRACTICE).iterdir():
+        file.unlink()
+    several = hold(full.with_settings(practice=SMALL | {"at_once": 3}))
+    assert (several.tried, several.judged) == (one.tried, one.judged)
+
+
 def test_a_damaged_page_of_the_notebook_is_made_anew(full: Brain) -> None:
     hold(full)
     before = loops(full)

@@ -174,13 +174,26 @@ def test_learning_a_task_does_not_change_what_the_next_night_does(memory: Memory
 
 
 def test_erasing_a_user_takes_the_tasks_along(memory: Memory) -> None:
-    ana = memory.scope(user="ana")
-    ana.add("hello")
+    ana = memory.scope(user="ana")  # who never said a word
     adapter = ana.learn("intent", PAIRS).adapter
     receipt = memory.erase(user="ana", confirm=True)
     assert adapter in [one.name for one in receipt.adapters]
+    assert all(check.passed for check in receipt.checks)
+    assert receipt.scan.needles >= len(PAIRS)
     assert ana.tasks() == []
     assert b"kettle" not in (memory.folder / "seal.db").read_bytes()
+
+
+def test_an_imported_task_runs_and_still_answers_nothing_else(memory: Memory, tmp_path: Path) -> None:
+    adapter = memory.scope(user="ana").learn("intent", PAIRS).adapter
+    assert adapter is not None
+    memory.export(tmp_path / "brain.tar")
+    with open_brain(tmp_path / "other") as other:
+        other.import_archive(tmp_path / "brain.tar")
+        ana = other.scope(user="ana")
+        assert ana.run("intent", PAIRS[0][0]).text == "refund"
+        with pytest.raises(UsageError, match="does one task"):
+            ana.adapters.promote(adapter)
 
 
 def mirrored(prompt: Sequence[Turn]) -> str:
