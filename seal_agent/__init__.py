@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from seal_agent.answer_stream import AnswerStream
     from seal_agent.beliefs import Explanation
     from seal_agent.config import Settings
+    from seal_agent.consolidation.round_report import RoundReport
     from seal_agent.errors import SealAgentError
+    from seal_agent.few_shot.records import TaskAnswer, TaskReport
     from seal_agent.forgetting.records import ForgetPlan, Receipt
     from seal_agent.memory import Memory, Scope
     from seal_agent.sampling import Sampling
@@ -32,11 +34,14 @@ __all__ = [
     "Interaction",
     "Memory",
     "Receipt",
+    "RoundReport",
     "Sampling",
     "Scope",
     "ScopeId",
     "SealAgentError",
     "Settings",
+    "TaskAnswer",
+    "TaskReport",
     "Trace",
     "Turn",
     "__version__",
@@ -48,10 +53,13 @@ _HOMES = {
     "ForgetPlan": "forgetting.records",
     "Memory": "memory",
     "Receipt": "forgetting.records",
+    "RoundReport": "consolidation.round_report",
     "Sampling": "sampling",
     "Scope": "memory",
     "SealAgentError": "errors",
     "Settings": "config",
+    "TaskAnswer": "few_shot.records",
+    "TaskReport": "few_shot.records",
 }
 
 

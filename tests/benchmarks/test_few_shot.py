@@ -1,19 +1,24 @@
 """The figures of the few-shot and outer-loop benchmarks follow from what was measured, and their data are what they claim to be."""
 
 import json
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from benchmarks import few_shot, few_shot_arc, outer_loop
 from benchmarks.intents import DEMONSTRATIONS, HELD_OUT
-from seal_agent.config import Settings
+from seal_agent.config import FewShotSettings, Settings
 from seal_agent.consolidation.policies import POLICIES
 from seal_agent.consolidation.round_report import Judgement, RoundReport, Tried
 from seal_agent.consolidation.self_edit import overlap
 from seal_agent.errors import UsageError
 from seal_agent.few_shot.recipe import by_hand
 from seal_agent.few_shot.task import spell
+from seal_agent.testing import ScriptedModel
+from seal_agent.types import Turn
+from tests.brains import open_brain
 
 KEYS = {"gain_untrained", "gain_round1", "ci95", "contexts", "winner_curse", "trials", "seeds"}
 
@@ -89,3 +94,18 @@ def test_the_outer_loops_object_has_the_keys_that_are_read_by_machine() -> None:
     assert set(figures) >= KEYS
     assert (figures["gain_untrained"], figures["gain_round1"], figures["contexts"], figures["trials"]) == (0.5, 0.5, 2, 10)
     assert figures["ci95"] == [-0.25, 0.25]
+
+
+def mirrored(prompt: Sequence[Turn]) -> str:
+    if prompt[0].content.startswith("Write a training recipe"):
+        return '{"augmentations":["leave_one_out","flips"],"loss_on":"answer","learning_rate":0.0005,"epochs":2}'
+    return "\n".join(row[::-1] for row in prompt[-1].content.split("\n"))
+
+
+def test_a_model_that_can_only_mirror_solves_what_is_mirrored_in_every_arm(tmp_path: Path) -> None:
+    settings = Settings(few_shot=FewShotSettings(folds=2, written=2))
+    with open_brain(tmp_path / "brain", model=ScriptedModel(mirrored), settings=settings) as memory:
+        bench = few_shot_arc.Bench(memory._parts.backends(), 0, time.monotonic() + 600)
+        figures = few_shot_arc.measure(bench, few_shot_arc.made(2, 0), quick=True)
+    assert [figures[arm]["solved"] for arm in ("in_context", "own_recipe", "outer_loop", "human_recipe")] == [1] * 4
+    assert figures["sound"] == {"sound": 2, "refused": {"known already": 2}}

@@ -1,0 +1,43 @@
+"""A task on a tiny model with real LoRA training: recipes reach the trainer, the adapter is published, loaded and asked."""
+
+from pathlib import Path
+
+import pytest
+
+from seal_agent.adapters.artefact import verify
+from seal_agent.config import FewShotSettings, Settings, TrainingSettings
+from seal_agent.few_shot import learning
+from seal_agent.few_shot.recipe import recipe
+from seal_agent.memory import Memory
+from seal_agent.models.local import LocalModel
+from seal_agent.testing import HashEmbedder
+
+PAIRS = [
+    ("where does ana go ?", "oslo"),
+    ("which city does ana like ?", "oslo"),
+    ("what does ben eat ?", "rice"),
+    ("which food does ben like ?", "rice"),
+]
+
+
+@pytest.mark.slow
+def test_a_task_is_learnt_by_real_training_and_leaves_the_base_alone(
+    chat_model: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = (recipe(rate=1e-2, epochs=24), recipe(rate=1e-5, epochs=1))
+    monkeypatch.setattr(learning, "by_hand", lambda _: hand)
+    settings = Settings(
+        few_shot=FewShotSettings(folds=2, written=0, min_gain=0.0),
+        training=TrainingSettings(rank=4, alpha=8, batch_size=2, isolated=False),
+    )
+    with Memory.open(tmp_path / "brain", model=chat_model, embedder=HashEmbedder(), settings=settings) as memory:
+        scope = memory.scope()
+        report = scope.learn("who and what", PAIRS)
+        assert report.state == "promoted", report.reason
+        assert report.adapter is not None
+        manifest = verify(memory.folder / "adapters" / report.adapter, memory._parts.base_sha256)
+        assert manifest.hyper_parameters["max_passes"] == report.recipe.epochs
+        assert [answer.text for answer in scope.run_many("who and what", [text for text, _ in PAIRS])] == [output for _, output in PAIRS]
+        assert report.trials[0].figures.probability > report.trials[1].figures.probability
+        assert report.recipe == hand[0]
+        assert scope.adapters.live is None
