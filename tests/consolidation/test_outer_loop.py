@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from seal_agent.consolidation import outer_loop
+from seal_agent.consolidation.checkpoint import discard
 from seal_agent.consolidation.contexts import Context, contexts_of
 from seal_agent.consolidation.editor import NAME, editor_of, policy_of, writing
 from seal_agent.consolidation.policies import POLICIES
@@ -29,6 +30,7 @@ SAID = (
     "My birthday is in March.",
 )
 SMALL = {"facts_per_context": 2, "contexts": 2, "unseen": 2, "self_edits": 2, "repeats": 2, "at_once": 1}
+ASKED: dict[str, str] = {}
 
 
 class Author(ScriptedModel):
@@ -65,7 +67,9 @@ def full(brain: Brain) -> Brain:
     for text in SAID:
         brain.state(text)
     small = brain.with_settings(practice=SMALL)
-    return small.with_parts(model=Author(asked_of(small)), trainer=CountingTrainer())
+    if not ASKED:  # looked up once for all tests
+        ASKED.update(asked_of(small))
+    return small.with_parts(model=Author(ASKED), trainer=CountingTrainer())
 
 
 def asked_of(brain: Brain) -> dict[str, str]:
@@ -109,6 +113,7 @@ def test_a_round_rewards_every_self_edit_in_split_repeats_and_reports_both_halve
     assert set(report.policies) == {policy.text for policy in POLICIES[:2]}
 
 
+@pytest.mark.slow
 def test_the_editor_is_trained_on_the_written_lines_of_the_winners_alone(full: Brain) -> None:
     hold(full)
     trainer = full.backends.trainer
@@ -120,6 +125,7 @@ def test_the_editor_is_trained_on_the_written_lines_of_the_winners_alone(full: B
     assert all(example.prompt[0].content.startswith("Write one question") and example.answer.endswith("?") for example in lines)
 
 
+@pytest.mark.slow
 def test_one_unseen_context_is_too_few_to_promote_on(full: Brain) -> None:
     report = hold(full)
     assert report.state == "rejected"
@@ -147,6 +153,7 @@ def test_an_editor_that_helps_on_unseen_contexts_writes_from_then_on(more: Brain
     assert (second.round, second.writer) == (2, editor.name)
 
 
+@pytest.mark.slow
 def test_a_night_writes_with_the_editor_and_learns_its_facts_as_ever(more: Brain) -> None:
     hold(more)
     asked: list[str | None] = []
@@ -167,6 +174,7 @@ def test_a_night_writes_with_the_editor_and_learns_its_facts_as_ever(more: Brain
     assert author.adapters == ()
 
 
+@pytest.mark.slow
 def test_the_policy_that_won_is_kept_even_without_an_editor(full: Brain) -> None:
     report = hold(full)
     assert policy_of(full.backends, ANA) == report.policy
@@ -175,7 +183,9 @@ def test_the_policy_that_won_is_kept_even_without_an_editor(full: Brain) -> None
         assert len(skills.attempts_of(conn, ANA, "policy", "policy")) == 1
 
 
-@pytest.mark.parametrize("after", [pytest.param(3, marks=pytest.mark.slow), 7, pytest.param(13, marks=pytest.mark.slow), 20])
+@pytest.mark.parametrize(
+    "after", [pytest.param(3, marks=pytest.mark.slow), 7, *(pytest.param(n, marks=pytest.mark.slow) for n in (13, 20))]
+)
 def test_a_round_that_was_stopped_goes_on_and_runs_no_inner_loop_twice(full: Brain, after: int) -> None:
     whole = hold(full)
     expected = loops(full)
@@ -191,6 +201,7 @@ def test_a_round_that_was_stopped_goes_on_and_runs_no_inner_loop_twice(full: Bra
     assert len(resumed.tried) == len(whole.tried)
 
 
+@pytest.mark.slow
 def test_inner_loops_at_the_same_time_come_to_the_same(full: Brain) -> None:
     one = hold(full)
     for file in (full.backends.folder / PRACTICE).iterdir():
@@ -199,6 +210,7 @@ def test_inner_loops_at_the_same_time_come_to_the_same(full: Brain) -> None:
     assert (several.tried, several.judged) == (one.tried, one.judged)
 
 
+@pytest.mark.slow
 def test_a_damaged_page_of_the_notebook_is_made_anew(full: Brain) -> None:
     hold(full)
     before = loops(full)
@@ -210,6 +222,7 @@ def test_a_damaged_page_of_the_notebook_is_made_anew(full: Brain) -> None:
     assert loops(full) <= before + 1 + 1 + 4  # that one, the editor, and its own judgement
 
 
+@pytest.mark.slow
 def test_a_cheap_reward_trains_nothing_to_choose(full: Brain) -> None:
     report = hold(full.with_settings(practice=SMALL | {"reward": "coverage"}))
     assert all(one.reporting is None for one in report.tried)
@@ -233,12 +246,14 @@ def test_the_budget_ends_a_round_in_order(full: Brain) -> None:
         hold(full.with_settings(practice=SMALL | {"max_minutes": 1e-9}))
 
 
+@pytest.mark.slow
 def test_where_the_model_writes_nothing_of_use_no_editor_is_trained(full: Brain) -> None:
     report = hold(full.with_parts(model=ScriptedModel({})))
     assert (report.state, report.editor) == ("skipped", None)
     assert "nothing that the model wrote" in report.reason
 
 
+@pytest.mark.slow
 def test_what_was_forgotten_meanwhile_is_not_promoted(more: Brain) -> None:
     seen, _ = parts(more)
 
@@ -251,6 +266,7 @@ def test_what_was_forgotten_meanwhile_is_not_promoted(more: Brain) -> None:
         hold(more, progress=forget)
 
 
+@pytest.mark.slow
 def test_forgetting_a_fact_withdraws_the_editor_that_was_taught_it(more: Brain) -> None:
     report = hold(more)
     assert report.editor is not None
@@ -261,6 +277,14 @@ def test_forgetting_a_fact_withdraws_the_editor_that_was_taught_it(more: Brain) 
     assert editor_of(more.backends, ANA) is None
 
 
+def test_whoever_forgets_leaves_nothing_of_the_notebook(full: Brain) -> None:
+    hold(full)
+    assert any((full.backends.folder / PRACTICE).iterdir())
+    discard(full.backends.ledger, full.backends.folder, ANA)
+    assert not (full.backends.folder / PRACTICE).exists()
+
+
+@pytest.mark.slow
 def test_practice_is_no_cycle_that_learnt_facts(more: Brain) -> None:
     hold(more)
     with more.backends.ledger.read() as conn:

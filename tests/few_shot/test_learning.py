@@ -53,6 +53,7 @@ def test_a_task_is_learnt_and_run_under_its_name(memory: Memory) -> None:
     assert [task.name for task in ana.tasks()] == ["intent"]
 
 
+@pytest.mark.slow
 def test_every_demonstration_is_held_out_once_and_then_not_trained_on(memory: Memory, trainer: CountingTrainer) -> None:
     memory.scope().learn("intent", PAIRS)
     folds = [{example.prompt[-1].content for example in run} for run in trainer.runs[:2]]
@@ -76,6 +77,7 @@ def test_a_task_never_answers_for_the_scope_and_can_not_be_made_live(memory: Mem
     assert ana.adapters.verify(report.adapter)[0].sound
 
 
+@pytest.mark.slow
 def test_a_recipe_that_won_is_tried_first_for_the_next_task(memory: Memory) -> None:
     ana = memory.scope(user="ana")
     first = ana.learn("intent", PAIRS)
@@ -94,6 +96,7 @@ def test_what_does_not_beat_in_context_learning_is_rejected_and_the_old_task_sta
     assert not list((memory.folder / "adapters").glob(".stage-*"))
 
 
+@pytest.mark.slow
 def test_learning_that_was_stopped_goes_on_where_it_stopped(memory: Memory, trainer: CountingTrainer) -> None:
     ana = memory.scope(user="ana")
     seen: list[Progress] = []
@@ -118,6 +121,7 @@ def test_an_unknown_task_is_refused_and_the_known_ones_are_named(memory: Memory)
         ana.run("intnet", "hello")
 
 
+@pytest.mark.slow
 def test_a_task_of_the_agent_is_known_to_its_users_and_to_nobody_elses(memory: Memory) -> None:
     memory.scope().learn("intent", PAIRS)
     assert memory.scope(user="ben").run("intent", PAIRS[0][0]).text == "refund"
@@ -141,6 +145,7 @@ def test_secrets_are_never_trained_on(memory: Memory) -> None:
         memory.scope().learn("intent", [*PAIRS[:3], ("mail me at ana.keller@example.org", "contact")])
 
 
+@pytest.mark.slow
 def test_a_dropped_task_is_gone_with_its_files(memory: Memory) -> None:
     ana = memory.scope(user="ana")
     adapter = ana.learn("intent", PAIRS).adapter
@@ -173,6 +178,7 @@ def test_learning_a_task_does_not_change_what_the_next_night_does(memory: Memory
     assert ana.consolidate().state == "skipped"
 
 
+@pytest.mark.slow
 def test_erasing_a_user_takes_the_tasks_along(memory: Memory) -> None:
     ana = memory.scope(user="ana")  # who never said a word
     adapter = ana.learn("intent", PAIRS).adapter
@@ -184,6 +190,7 @@ def test_erasing_a_user_takes_the_tasks_along(memory: Memory) -> None:
     assert b"kettle" not in (memory.folder / "seal.db").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_imported_task_runs_and_still_answers_nothing_else(memory: Memory, tmp_path: Path) -> None:
     adapter = memory.scope(user="ana").learn("intent", PAIRS).adapter
     assert adapter is not None
