@@ -233,8 +233,8 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     trials, pauses = (QUICK, QUICK // 3) if given.quick else (given.trials, given.paused)
     with tempfile.TemporaryDirectory() as folder:
-        ends = time.monotonic() + 60 * given.minutes
-        result = measure(Path(folder), Portion(trials=trials, pauses=pauses, first=given.first, ends=ends), given.seed)
+        portion = Portion(trials=trials, pauses=pauses, first=given.first, seconds=60 * given.minutes)
+        result = measure(Path(folder), portion, given.seed)
     print(json.dumps(result) if given.json else json.dumps(result, indent=2))
 
 
@@ -245,11 +245,12 @@ class Portion:
     trials: int
     pauses: int
     first: int
-    ends: float
-    """By the monotonic clock: no trial begins later."""
+    seconds: float
+    """No trial of a kind begins after so long."""
 
     def of(self, count: int) -> Iterator[int]:
-        return itertools.takewhile(lambda _: time.monotonic() < self.ends, range(self.first, count))
+        ends = time.monotonic() + self.seconds
+        return itertools.takewhile(lambda _: time.monotonic() < ends, range(self.first, count))
 
 
 def measure(root: Path, portion: Portion, seed: int) -> dict[str, object]:

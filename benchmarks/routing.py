@@ -10,7 +10,8 @@ training nor among those that the night fitted its calibration on, dealt out to 
 spread, so the standard error of each accuracy is that of drawing so many questions.
 
 A brain that is kept with `--brain` is gone on with: what is recorded is not recorded again, a customer with an adapter has no second night,
-and answers are kept in a file beside it, so that with `--minutes` it is done in portions. `--quick` asks half of the general questions.
+and answers are kept in a file beside it, so that with `--minutes` it is done in portions: the figures are of what was asked so far.
+`--quick` asks half of the general questions.
 
 `--json` prints one object on the last line:
   routes.<text|weights|both|auto>.accuracy        share of right answers, gold and general questions together
@@ -32,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,8 @@ from seal_agent.types import Answer, Progress, Question, Route
 
 ROUTES: tuple[Route, ...] = ("text", "weights", "both", "auto")
 GENERAL = 40
-BATCH = 7
-"""Questions asked at once: half a minute on two cores where each has a context."""
+BATCH = 4
+"""Questions asked at once: some seconds on two cores where each has a context."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,22 +70,19 @@ class Asked:
 class Kept:
     """What was asked already, in a file beside the brain, so that a run that was cut off is gone on with."""
 
-    def __init__(self, file: Path, ends: float) -> None:
+    def __init__(self, file: Path) -> None:
         self._file = file
-        self._ends = ends
         self._rows: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}  # Any: fields of `Asked`
 
     def ask(self, scope: Scope, asked: Sequence[tuple[Question, bool]], route: Route) -> list[Asked]:
-        """Ask everything one way, in batches; raise `SystemExit` when the time is up."""
+        """Ask a batch one way, unless that was done before."""
         live = scope.adapters.live
         keys = [f"{live.name if live else None} {route} {question.text}" for question, _ in asked]
         missing = [place for place, key in enumerate(keys) if key not in self._rows]
-        for batch in (missing[start : start + BATCH] for start in range(0, len(missing), BATCH)):
-            if time.monotonic() > self._ends:
-                raise SystemExit(f"--minutes is over; {len(self._rows)} answers are kept, and the next run goes on.")
-            for place, answer in zip(batch, scope.ask_many([asked[place][0].text for place in batch], use=route), strict=True):
-                self._rows[keys[place]] = asdict(told(asked[place][0], asked[place][1], answer))
-            self._file.write_text(json.dumps(self._rows))
+        answers = scope.ask_many([asked[place][0].text for place in missing], use=route) if missing else []
+        for place, answer in zip(missing, answers, strict=True):
+            self._rows[keys[place]] = asdict(told(asked[place][0], asked[place][1], answer))
+        self._file.write_text(json.dumps(self._rows))
         return [Asked(**self._rows[key]) for key in keys]
 
 
@@ -171,21 +169,34 @@ def compared(results: dict[Route, list[Asked]], customers: Sequence[str], seed: 
     }
 
 
-def measure(folder: Path, week: Week, general: int, seed: int, ends: float = math.inf) -> dict[str, Any]:
-    kept = Kept(folder.parent / f"{folder.name}-routing.json", ends)
+def measure(folder: Path, week: Week, general: int, seed: int, seconds: float = math.inf) -> dict[str, Any]:
+    """Ask each batch all four ways before the next one, the customers' own questions first: cut off, it compares what it asked."""
+    kept = Kept(folder.parent / f"{folder.name}-routing.json")
     results: dict[Route, list[Asked]] = {route: [] for route in ROUTES}
     with Memory.open(folder) as memory:
         scopes = {name: memory.scope(user=name, agent=AGENT) for name in week}
         for name, (sessions, _) in week.items():
             night(scopes[name], sessions)
-        others = dealt(week, general, seed)
-        for name, (_, gold) in week.items():
-            questions = [*((question_of(row), True) for row in gold), *((question, False) for question in others[name])]
+        ends = time.monotonic() + seconds
+        for scope, batch in batches_of(scopes, week, dealt(week, general, seed)):
+            if time.monotonic() > ends and results["auto"]:
+                report("--minutes is over: the figures are of a part")
+                break
             for route in ROUTES:
-                asked = kept.ask(scopes[name], questions, route)
-                results[route] += asked
-                report(f"{name}, {route}: {sum(one.right for one in asked)} of {len(asked)} right, {taken(asked)}")
+                results[route] += kept.ask(scope, batch, route)
+            report(f"{len(results['auto'])} asked: " + ", ".join(f"{route} {sum(o.right for o in results[route])}" for route in ROUTES))
     return compared(results, list(week), seed)
+
+
+def batches_of(
+    scopes: dict[str, Scope], week: Week, general: dict[str, list[Question]]
+) -> Iterator[tuple[Scope, list[tuple[Question, bool]]]]:
+    """Yield questions for one scope at a time, each with whether it is about the customer; those of all customers come first."""
+    of_customers = ((scopes[name], [(question_of(row), True) for row in gold]) for name, (_, gold) in week.items())
+    others = ((scopes[name], [(question, False) for question in questions]) for name, questions in general.items())
+    for scope, questions in (*of_customers, *others):
+        for start in range(0, len(questions), BATCH):
+            yield scope, questions[start : start + BATCH]
 
 
 def show(found: dict[str, Any]) -> None:
@@ -206,13 +217,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--week", default="support_week")
     parser.add_argument("--customers", default="bruno", help="customers of the week, by comma (bruno)")
     parser.add_argument("--general", type=int, default=GENERAL, help="general questions (40)")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="ask nothing more after so long")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no further batch after so long")
     parser.add_argument("--seed", type=int, default=0, help="which general questions (0)")
     given = parser.parse_args(arguments)
     week = read_week(given.week, given.customers)
     with tempfile.TemporaryDirectory() as folder:
         brain, general = given.brain or Path(folder) / "brain", given.general // 2 if given.quick else given.general
-        found = measure(brain, week, general, given.seed, time.monotonic() + 60 * given.minutes)
+        found = measure(brain, week, general, given.seed, 60 * given.minutes)
     show(found)
     if given.json:
         print(json.dumps(found))
