@@ -17,6 +17,9 @@ STEPS = 30
 OFF_TOPIC_QUANTILE = 0.05
 """Share of held-out questions that may lie below what counts as off topic."""
 
+ELSEWHERE_QUANTILE = 0.95
+"""Share of general questions that count as off topic where the words say nothing to the contrary."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -40,6 +43,8 @@ class Calibration:
     weights: tuple[float, float, float]
     off_topic_below: float
     """Cosine to the nearest fact below which a question is about something else."""
+    elsewhere_below: float
+    """The same for a question whose words don't speak of the user: nearly all general questions lie below."""
     asked: int
     """Held-out questions that it was fitted on."""
 
@@ -65,9 +70,10 @@ def fit(held_out: Sequence[tuple[Evidence, bool]], off_topic: Sequence[float]) -
         weights = weights - np.linalg.solve(curvature, x.T @ (chances - y) + ridge @ weights)
     similar = np.array([evidence.similarity for evidence, _ in held_out])
     bias, *rest = (float(weight) for weight in weights)
-    return Calibration(
-        bias=bias, weights=(rest[0], rest[1], rest[2]), off_topic_below=off_topic_below(similar, np.array(off_topic)), asked=len(held_out)
-    )
+    below = off_topic_below(similar, np.array(off_topic))
+    elsewhere = max(below, float(np.quantile(off_topic, ELSEWHERE_QUANTILE))) if len(off_topic) else below
+    weights_of = (rest[0], rest[1], rest[2])
+    return Calibration(bias=bias, weights=weights_of, off_topic_below=below, elsewhere_below=elsewhere, asked=len(held_out))
 
 
 def smoothed(y: Floats) -> Floats:

@@ -73,7 +73,11 @@ class RetrievalSettings(Section):
 class RoutingSettings(Section):
     """Where an answer comes from: `routing.py`."""
 
-    min_confidence: Share = Field(0.8, description="Least calibrated probability at which the weights answer alone, without context.")
+    min_confidence: Share = Field(
+        0.5,
+        description="Least calibrated probability at which the weights answer alone, without context. A small model with context in its "
+        "prompt may be right less often than that (docs/LOG.md).",
+    )
     abstention: str = Field("I don't know.", min_length=1, description="The answer where neither text nor weights know.")
 
 

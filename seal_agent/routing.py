@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 ABOUT_ONESELF = frozenset({"i", "me", "my", "mine", "myself", "we", "us", "our", "ours"})
 """English only: in other languages the router never abstains."""
+ENGLISH = frozenset({"what", "which", "who", "whose", "where", "when", "why", "how", "is", "are", "does", "do", "the", "of"})
+"""By these an English question is known: what the other rule reads out of missing words must not be read out of another language."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +92,10 @@ def decide(question: str, vector: Vectors, known: Known, calibration: Calibratio
     """The rules, in order."""
     fact, evidence = known.evidence(vector)
     newer = float((known.unread @ vector).max()) if len(known.unread) else -1.0
-    if newer >= calibration.off_topic_below:
+    below = calibration.elsewhere_below if speaks_of_others(question, known.live.scope) else calibration.off_topic_below
+    if newer >= below:
         return Routed(route="both", why="something newer than the adapter speaks of it")
-    if evidence.similarity < calibration.off_topic_below:
+    if evidence.similarity < below:
         if is_about(question, known.live.scope):
             return Routed(route="base", why="neither text nor weights know anything near it", abstained=True)
         return Routed(route="base", why="nothing that is remembered is near it: it is about something else")
@@ -108,6 +111,12 @@ def is_about(question: str, scope: ScopeId) -> bool:
     """Whether a question is about the user: only then is not knowing an answer."""
     words = set(re.findall(r"\w+", question.lower()))
     return bool(words & ABOUT_ONESELF) or (scope.user is not None and set(scope.subject.lower().split()) <= words)
+
+
+def speaks_of_others(question: str, scope: ScopeId) -> bool:
+    """Whether an English question in a user's scope names neither the user nor "me": then it takes more nearness to be about them."""
+    words = set(re.findall(r"\w+", question.lower()))
+    return scope.user is not None and bool(words & ENGLISH) and not is_about(question, scope)
 
 
 def known_of(connection: Connection, parts: Parts, scope: ScopeId, live: Adapter) -> Known | None:

@@ -35,3 +35,4 @@ def test_a_topic_ends_between_both_kinds_and_hardly_ever_above_a_question_about_
     fitted = fit(NEAR, off_topic)
     assert fitted is not None
     assert least <= fitted.off_topic_below <= most
+    assert fitted.elsewhere_below >= max(fitted.off_topic_below, *off_topic[:1] or [-1.0])

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from seal_agent.calibration import Calibration
 from seal_agent.config import Settings
+from seal_agent.ledger.adapters import nearest_live
 from seal_agent.ledger.schema import cycles
 from seal_agent.memory import Memory
+from seal_agent.routing import decide, known_of, speaks_of_others
 from seal_agent.scope import Scope
-from seal_agent.types import Adapter, Route
+from seal_agent.types import Adapter, Route, ScopeId
 from tests.brains import learn, open_brain
 
 COLOURS = ("red", "blue", "green", "white", "black", "pink", "brown", "grey")
@@ -110,3 +113,30 @@ def test_a_batch_may_take_several_routes_and_keeps_its_order(memory: Memory, ana
     asked = ("capital France?", "What colour is Ana's boat?", "Where did I park?", "What colour is Ana's hat?")
     assert [answer.text for answer in ana.ask_many(asked)] == ["Paris", "green", "I don't know.", "black"]
     assert routes(ana, *asked) == ["base", "weights", "base", "weights"]
+
+
+@pytest.mark.parametrize(
+    ("question", "user", "of_others"),
+    [
+        ("What colour is a ripe lemon?", "ana", True),
+        ("What colour is my car?", "ana", False),
+        ("What colour is Ana's car?", "ana", False),
+        ("What is the return window?", None, False),
+        ("Wann liefert ihr die Lampen?", "ana", False),
+    ],
+)
+def test_only_an_english_question_that_names_nobody_in_a_users_scope_speaks_of_others(
+    question: str, user: str | None, of_others: bool
+) -> None:
+    assert speaks_of_others(question, ScopeId(user=user)) == of_others
+
+
+def test_what_speaks_of_others_has_to_be_nearer_to_be_about_the_user(memory: Memory, ana: Scope) -> None:
+    taught(memory, ana)
+    with memory._parts.ledger.read() as connection:
+        known = known_of(connection, memory._parts, ana.id, nearest_live(connection, ana.id))  # type: ignore[arg-type]  # one is live
+    assert known is not None
+    calibration = Calibration(bias=9.0, weights=(0.0, 0.0, 0.0), off_topic_below=0.1, elsewhere_below=0.9, asked=8)
+    for question, route in (("What colour is the boat?", "base"), ("What colour is my boat?", "weights")):
+        (vector,) = memory._parts.embedder.embed([question])
+        assert decide(question, vector, known, calibration, 0.5).route == route
