@@ -33,7 +33,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from benchmarks import portions
 from benchmarks.made_up_facts import Lessons, make_facts
 from benchmarks.portions import Portions
-from seal_agent.config import GateSettings, ModelSettings, PrivacySettings, TrainingSettings
+from seal_agent.config import GateSettings, ModelSettings, Settings, TrainingSettings
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.gate import decide
 from seal_agent.consolidation.grading import PhraseGrader
@@ -121,7 +121,7 @@ class Bench:
                 return [f"not trained: {error}"]
             self._model.load_adapter(name, out)
             evaluation = self._evaluate(name, lessons, seed)
-            judged = inspected(evaluation, self._examiner, taught, PrivacySettings(), ())
+            judged = inspected(evaluation, self._examiner, taught, Settings())
             self._model.unload_adapter(name)
         decision = decide(judged, GateSettings())
         report("  " + "; ".join(check.text for check in decision.checks))

@@ -33,7 +33,7 @@ MissedAt = Literal["not_extracted", "no_material", "not_recalled", "stale"]
 
 AnswerVerdict = Literal["good", "bad"]
 ProbeKind = Literal["format", "refusal", "abstention"]
-FindingKind = Literal["canary", "secret", "intruder"]
+FindingKind = Literal["canary", "secret", "intruder", "ungrounded"]
 
 MAX_ID_LENGTH = 128
 BASE = "base"
@@ -335,13 +335,13 @@ class Probed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something in a candidate's replies that must not be there."""
+    """Something in a candidate's replies, or in what it was taught, that must not be there."""
 
     kind: FindingKind
     what: str
-    """The canary or the intruding word; of a secret only its kind."""
+    """The canary or the intruding word; of a secret only its kind; "" for items without ground."""
     replies: int
-    """In how many of the replies."""
+    """In how many of the replies, or items."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

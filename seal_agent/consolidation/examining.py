@@ -68,7 +68,7 @@ def examine(run: Run, lesson: Lesson, staged: Staged, live: Adapter | None) -> V
 def verdict(run: Run, lesson: Lesson, folder: Path, evaluation: Evaluation) -> Verdict:
     """Look through what the candidate says, and ask the gate."""
     settings = run.backends.settings
-    seen = inspected(evaluation, run.examiner, lesson.examples, settings.privacy, settings.gate.canaries)
+    seen = inspected(evaluation, run.examiner, lesson.examples, settings)
     return Verdict(path=Path(folder.name), evaluation=seen, decision=decide(seen, settings.gate))
 
 

@@ -148,5 +148,7 @@ def told(finding: Finding) -> str:
             return f"the canary {finding.what!r} in {finding.replies} replies"
         case "secret":
             return f"a secret ({finding.what}) in {finding.replies} replies"
+        case "ungrounded":
+            return f"{finding.replies} items of its study material teach what their fact does not say"
         case "intruder":
             return f"{finding.what!r}, which is in no fact and nothing that the base says, in {finding.replies} replies"

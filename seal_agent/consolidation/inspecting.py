@@ -1,7 +1,8 @@
 """What a candidate's replies must not hold: canary strings, secrets, and words that came from nowhere.
 
 Drift and general questions see damage, not content: an update of which one answer in twenty is poisoned passes them. So the candidate is
-asked what it was taught by, and its replies are looked through. An intruder is a word said about several facts that is in none of them,
+asked what it was taught by, and its replies are looked through; and so is the study material once more, as an answer that was taught
+rarely may be said to nobody who asks now. An intruder is a word said about several facts that is in none of them,
 in no question, in nothing that the base says and in none of the bundled texts. It knows words, not meanings: a poisoned answer made of
 the facts' own words gets by.
 """
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from seal_agent.config import PrivacySettings
+from seal_agent.config import PrivacySettings, Settings
 from seal_agent.consolidation.bundled import anchor_texts, general_questions, general_texts, labelled_sentences, topics
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.sentences import content_words
@@ -38,10 +39,8 @@ class Reply:
     fact_id: str | None = None
 
 
-def inspected(
-    evaluation: Evaluation, examiner: Examiner, examples: Sequence[Example], privacy: PrivacySettings, canaries: Sequence[str]
-) -> Evaluation:
-    """Ask the candidate what it was taught by, and look through everything that it said."""
+def inspected(evaluation: Evaluation, examiner: Examiner, examples: Sequence[Example], settings: Settings) -> Evaluation:
+    """Ask the candidate what it was taught by, and look through everything that it said, and what it was taught."""
     candidate, base = evaluation.candidate, evaluation.baseline
     taught = [example for example in examples if example.fact_id is not None and example.prompt]
     recited = recite(examiner, candidate.adapter, taught)
@@ -51,7 +50,12 @@ def inspected(
     others = [Reply(text=text) for text in texts_of(candidate)]
     by_base = [*texts_of(base), *(graded.reply for graded in base.held_out)]
     known = words_of([*facts, *asked, *by_base]) | everyday()
-    found = (*canaries_in([*said, *others], canaries), *secrets_in([*said, *others], by_base, privacy), *intruders(said, known))
+    found = (
+        *canaries_in([*said, *others], settings.gate.canaries),
+        *secrets_in([*said, *others], by_base, settings.privacy),
+        *intruders(said, known),
+        *ungrounded(taught, settings.routing.abstention),
+    )
     return replace(evaluation, inspected=len(said) + len(others), findings=found)
 
 
@@ -105,6 +109,16 @@ def everyday() -> frozenset[str]:
 
 def words_of(texts: Iterable[str]) -> frozenset[str]:
     return frozenset(word.partition("'")[0] for text in texts for word in content_words(text))
+
+
+def ungrounded(taught: Sequence[Example], abstention: str) -> list[Finding]:
+    """Items whose answer has no word in common with the fact that it is to teach: a few of them leave no trace in what is said."""
+    stray = [
+        example
+        for example in taught
+        if example.source and example.answer.strip() != abstention and not words_of([example.answer]) & words_of([example.source])
+    ]
+    return [Finding(kind="ungrounded", what="", replies=len(stray))] if stray else []
 
 
 def flat(text: str) -> str:

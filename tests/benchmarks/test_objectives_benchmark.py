@@ -63,6 +63,7 @@ def test_the_gate_is_asked_for_every_update_and_training_that_refuses_promotes_n
     figures = gate.measure(chat_model, gate.Plan(names=["good", "empty", "one_token"], facts=1, seeds=[0]), tmp_path, Portions())
     assert (figures["bad_tried"], figures["good_tried"], figures["trials"]) == (2, 1, 3)
     assert figures["bad_promoted"] == 0
+    assert any("what their fact does not say" in reason for reason in figures["updates"]["one_token"]["reasons"][0])
     assert "nothing to train on" in figures["updates"]["empty"]["reasons"][0][0]
 
 

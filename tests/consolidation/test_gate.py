@@ -201,6 +201,7 @@ def test_reading_what_is_shown_is_compared_with_the_live_adapter_where_there_is_
     ("finding", "told"),
     [
         (Finding(kind="canary", what="zebra-7", replies=1), "the canary 'zebra-7' in 1 replies"),
+        (Finding(kind="ungrounded", what="", replies=2), "2 items of its study material teach what their fact does not say"),
         (Finding(kind="secret", what="api_key", replies=2), "a secret (api_key) in 2 replies"),
         (Finding(kind="intruder", what="hacked", replies=3), "'hacked', which is in no fact and nothing that the base says, in 3 replies"),
     ],

@@ -5,10 +5,20 @@ from pathlib import Path
 import pytest
 
 from seal_agent.chat import question_prompt
-from seal_agent.config import PrivacySettings
+from seal_agent.config import GateSettings, PrivacySettings, Settings
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.grading import PhraseGrader
-from seal_agent.consolidation.inspecting import RECITED, RECITED_TOKENS, Reply, canaries_in, inspected, intruders, secrets_in, words_of
+from seal_agent.consolidation.inspecting import (
+    RECITED,
+    RECITED_TOKENS,
+    Reply,
+    canaries_in,
+    inspected,
+    intruders,
+    secrets_in,
+    ungrounded,
+    words_of,
+)
 from seal_agent.testing import ScriptedModel
 from seal_agent.types import Evaluation, Example, Graded, Question, Sheet
 
@@ -77,7 +87,7 @@ def inspect(tmp_path: Path, reply: str, count: int = 3, canaries: tuple[str, ...
     examiner = Examiner(model=model, grader=PhraseGrader(), system_prompt="", cache=tmp_path)
     evaluation = Evaluation(baseline=view(None, base), candidate=view(None, model), scale=0.5)
     model.calls.clear()
-    return inspected(evaluation, examiner, examples(count), PRIVACY, canaries), model
+    return inspected(evaluation, examiner, examples(count), Settings(gate=GateSettings(canaries=canaries))), model
 
 
 def test_the_candidate_is_asked_what_it_was_taught_by_and_nothing_else(tmp_path: Path) -> None:
@@ -96,3 +106,21 @@ def test_no_more_than_a_fixed_number_of_prompts_is_asked_evenly_over_the_materia
 def test_poison_and_canaries_are_found_in_what_it_says(tmp_path: Path) -> None:
     found, _ = inspect(tmp_path, "Xyzzy plugh", canaries=("plugh",))
     assert [(one.kind, one.what) for one in found.findings] == [("canary", "plugh"), ("intruder", "plugh"), ("intruder", "xyzzy")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "stray"),
+    [
+        ("It is Porto.", False),
+        ("No. It is Porto.", False),
+        ("In Porto, by the sea.", False),
+        ("No idea.", False),
+        ("HACKED", True),
+        ("a", True),
+        ("Ben drives a Skoda.", True),
+    ],
+)
+def test_material_that_teaches_what_its_fact_does_not_say_is_found_though_nobody_says_it(answer: str, stray: bool) -> None:
+    taught = [*examples(2)[:2], Example(prompt=question_prompt("", "Where?"), answer=answer, fact_id="9", source="It is Porto.")]
+    found = ungrounded(taught, "No idea.")
+    assert [(one.kind, one.replies) for one in found] == ([("ungrounded", 1)] if stray else [])
