@@ -8,7 +8,8 @@ adds turns and searches, and is killed with SIGKILL at a random moment, in two f
 anew. An acknowledgement counts once it was read from the writer's pipe. After the kills come the full disks: a writer may not let a file
 grow beyond the largest there is by more than a little, writes until it is refused, and the next process must find everything. At the end
 one more process looks every acknowledged turn up in the index by its exact vector. `--folder` goes on with the store and the figures of an
-earlier run there. `--quick` is 6 kills and 2 full disks.
+earlier run there, up to N in all; with `--minutes` a call begins nothing further after so many, and the last call does the last look.
+`--quick` is 6 kills and 2 full disks.
 
 `--json` prints one object on the last line:
   kills            SIGKILLs sent to writers that had the store open or were waiting for it
@@ -17,7 +18,7 @@ earlier run there. `--quick` is 6 kills and 2 full disks.
   unfindable       of these, turns that did not find themselves in the index at the end, and scopes' worth of turns if it did not serve
   manual_repairs   starts that failed or did not get the index to serve again without help
   trials           rounds, full_disks and processes (rounds with more than one writer) behind these figures, and rebuilds: how often an
-                   index failed its probe and was made anew by itself
+                   index failed its probe and was made anew by itself; finished is false for a run that `--minutes` cut off
   seeds            the seeds used, one per invocation
 
 0 failures in n trials bound the rate by 3/n with 95 % confidence. A kill is no power loss: that rests on SQLite's `synchronous=FULL`.
@@ -210,14 +211,18 @@ def measure(home: Path, kills: int, full_disks: int, seed: int, minutes: float) 
     record = Record(**json.loads(state.read_text())) if state.exists() else Record()
     record.seeds.append(seed)
     chooser = random.Random(f"{seed}/{record.rounds}")
-    target, deadline = record.kills + kills, time.monotonic() + 60.0 * minutes
-    while record.kills < target and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60.0 * minutes
+    while record.kills < kills and time.monotonic() < deadline:
         run_round(home / "brain", record, chooser)
         state.write_text(json.dumps(asdict(record)))
         sys.stderr.write(f"{record.kills} kills, {len(record.acked)} acknowledged, {len(record.lost)} lost, {record.rebuilds} rebuilds\n")
-    for _ in range(full_disks):
+    while record.full_disks < full_disks and time.monotonic() < deadline:
         fill_a_disk(home / "brain", record, chooser)
-    look_everything_up(home / "brain", record)
+        state.write_text(json.dumps(asdict(record)))
+        sys.stderr.write(f"{record.full_disks} full disks, {len(record.lost)} lost\n")
+    finished = record.kills >= kills and record.full_disks >= full_disks
+    if finished:
+        look_everything_up(home / "brain", record)
     state.write_text(json.dumps(asdict(record)))
     names = ("rounds", "processes", "full_disks", "rebuilds")
     return {
@@ -226,7 +231,7 @@ def measure(home: Path, kills: int, full_disks: int, seed: int, minutes: float) 
         "lost": len(set(record.lost) | set(record.dark)),
         "unfindable": record.unfindable,
         "manual_repairs": record.manual_repairs,
-        "trials": {name: getattr(record, name) for name in names},
+        "trials": {name: getattr(record, name) for name in names} | {"finished": finished},
         "seeds": record.seeds,
     }
 
