@@ -16,6 +16,7 @@ and turns, trials (1 per number of users), queries, seeds.
 """
 
 import argparse
+import itertools
 import json
 import random
 import sys
@@ -60,8 +61,8 @@ def make_turns(count: int, seed: int) -> list[str]:
     """Sentences of 6 to 30 words, the n-th word 1/n as frequent as the first."""
     chooser = random.Random(seed)
     words = [f"w{number:05}" for number in range(WORDS)]
-    weights = [1 / (number + 1) for number in range(WORDS)]
-    return [" ".join(chooser.choices(words, weights, k=chooser.randint(6, 30))) for _ in range(count)]
+    weights = list(itertools.accumulate(1 / (number + 1) for number in range(WORDS)))
+    return [" ".join(chooser.choices(words, cum_weights=weights, k=chooser.randint(6, 30))) for _ in range(count)]
 
 
 def measure(folder: Path, turns: Sequence[str], users: int, queries: int, seed: int) -> dict[str, Any]:  # Any: JSON
