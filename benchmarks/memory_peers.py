@@ -222,7 +222,8 @@ def measure(options: argparse.Namespace, home: Path) -> dict[str, Any]:  # Any: 
     for system, done in found.items():
         figures[system], spreads[system] = summary(done)
         figures[system]["version"] = versions()[system]
-    return figures | {"trials": options.trials, "seeds": [options.seed], "spread": spreads, "processor": platform.processor() or platform.machine()}
+    made = {"trials": options.trials, "seeds": [options.seed], "spread": spreads}
+    return figures | made | {"processor": platform.processor() or platform.machine()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
