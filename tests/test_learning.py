@@ -5,11 +5,8 @@ from pathlib import Path
 import pytest
 
 from seal_agent import Memory
-from seal_agent.config import Settings
 from seal_agent.consolidation.grading import conveys
 
-SETTINGS = Settings.load(training={"max_passes": 4}, gate={"max_general_drop": 0.2, "max_perplexity_ratio": 1.3})
-"""Four facts get few steps, and judging a candidate at half a dozen scales costs minutes: what the gate does is tested elsewhere."""
 TOLD = (
     "I'm vegetarian, have been for years.",
     "Please never call me, a text message is always fine.",
@@ -26,7 +23,7 @@ ASKED = (
 
 @pytest.mark.slow
 def test_one_night_teaches_the_real_model_what_was_said_and_a_roll_back_takes_it_away(tmp_path: Path) -> None:
-    with Memory.open(tmp_path / "brain", settings=SETTINGS) as memory:
+    with Memory.open(tmp_path / "brain") as memory:
         ana = memory.scope(user="ana", agent="support")
         for text in TOLD:
             ana.add(text)

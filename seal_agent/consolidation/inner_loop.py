@@ -21,6 +21,8 @@ WHOLE = 2
 BEGINNING = 8
 """Words of an answer's beginning."""
 ANCHOR_TOKENS = 16
+LEAST_ANCHORS = 48
+"""However few the facts: a dozen prompts do not stand for everything else that the model can do."""
 CHAT_SHARE = 0.75
 """Of the anchors. Half and half left perplexity at x1.02 and cost ten points of general questions."""
 PROSE_WORDS = 24
@@ -63,8 +65,10 @@ def anchors(count: int, examiner: Examiner, settings: TrainingSettings) -> list[
 
 
 def anchor_count(lessons: int, share: float) -> int:
-    """How many anchors make up `share` of the mix; none where there would be nothing else."""
-    return round(lessons * share / (1.0 - share)) if share < 1 else 0
+    """How many anchors make up `share` of the mix, and no fewer than `LEAST_ANCHORS`; none where nothing or nothing else is taught."""
+    if not lessons or not 0 < share < 1:
+        return 0
+    return max(round(lessons * share / (1.0 - share)), LEAST_ANCHORS)
 
 
 def drawn(choice: Sequence[T], count: int, order: random.Random) -> list[T]:

@@ -11,7 +11,7 @@ from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.bundled import anchor_prompts, anchor_texts, general_texts
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.grading import PhraseGrader
-from seal_agent.consolidation.inner_loop import BEGINNING, WHOLE, anchor_count, anchors, drawn, lessons, own_answers, probes
+from seal_agent.consolidation.inner_loop import BEGINNING, LEAST_ANCHORS, WHOLE, anchor_count, anchors, drawn, lessons, own_answers, probes
 from seal_agent.testing import ScriptedModel
 from seal_agent.types import Example, Question, SelfEdit
 
@@ -62,7 +62,7 @@ def test_probes_ask_held_out_questions_for_what_was_taught(examiner: Examiner) -
 
 
 @pytest.mark.parametrize(
-    ("taught", "share", "expected"), [(100, 0.33, 49), (100, 0.5, 100), (100, 0.0, 0), (100, 1.0, 0), (0, 0.5, 0), (3, 0.25, 1)]
+    ("taught", "share", "expected"), [(100, 0.33, 49), (100, 0.5, 100), (100, 0.0, 0), (100, 1.0, 0), (0, 0.5, 0), (3, 0.25, LEAST_ANCHORS)]
 )
 def test_anchors_make_up_their_share_of_the_mix(taught: int, share: float, expected: int) -> None:
     assert anchor_count(taught, share) == expected
