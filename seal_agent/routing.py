@@ -109,13 +109,18 @@ def decide(question: str, vector: Vectors, known: Known, calibration: Calibratio
 
 def is_about(question: str, scope: ScopeId) -> bool:
     """Whether a question is about the user: only then is not knowing an answer."""
-    words = set(re.findall(r"\w+", question.lower()))
+    words = words_of(question)
     return bool(words & ABOUT_ONESELF) or (scope.user is not None and set(scope.subject.lower().split()) <= words)
+
+
+def words_of(question: str) -> set[str]:
+    """In lower case; "US" is a country."""
+    return {word.lower() for word in re.findall(r"\w+", question) if word != "US"}
 
 
 def speaks_of_others(question: str, scope: ScopeId) -> bool:
     """Whether an English question in a user's scope names neither the user nor "me": then it takes more nearness to be about them."""
-    words = set(re.findall(r"\w+", question.lower()))
+    words = words_of(question)
     return scope.user is not None and bool(words & ENGLISH) and not is_about(question, scope)
 
 

@@ -119,6 +119,7 @@ def test_a_batch_may_take_several_routes_and_keeps_its_order(memory: Memory, ana
     ("question", "user", "of_others"),
     [
         ("What colour is a ripe lemon?", "ana", True),
+        ("What is the largest US state?", "ana", True),
         ("What colour is my car?", "ana", False),
         ("What colour is Ana's car?", "ana", False),
         ("What is the return window?", None, False),

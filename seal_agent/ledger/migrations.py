@@ -9,6 +9,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from seal_agent.errors import IntegrityError, NewerSchemaError, StoreError
@@ -38,7 +39,10 @@ def migrate(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> Non
             raise StoreError(f"{path.parent} lies on a file system that can't hold a write-ahead log ({mode!r}); use a local disk.")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA secure_delete=ON")
-        if 0 < version < len(migrations):
+        if version == 0:  # nothing to lose on the way: one transaction, one wait for the disk
+            _apply(connection, [*chain.from_iterable(migrations)], len(migrations))
+            return
+        if version < len(migrations):
             back_up(connection, path.with_name(f"{path.name}.v{version}.backup"))
         for step in range(version, len(migrations)):
             _apply(connection, migrations[step], step + 1)
