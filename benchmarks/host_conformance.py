@@ -1,6 +1,6 @@
 """Each host integration against the real package of its host, each in an environment of its own.
 
-    python -m benchmarks.host_conformance [--json] [--hosts crewai,langmem] [--environments FOLDER]
+    python -m benchmarks.host_conformance [--quick] [--json] [--hosts crewai,langmem] [--environments FOLDER]
 
 Hosts contradict one another's pins and ours, so none of them is installed where seal-agent is developed. For each, a virtual environment is
 made (in FOLDER, where it is kept and used again, else in a temporary one), the host is installed with pip, seal-agent and what it stands on
@@ -39,6 +39,8 @@ HOSTS = {
 BUILD = "setuptools>=77"
 """What seal-agent is built with; Python 3.11 puts an older one into its environments."""
 TIMEOUT = 900
+QUICK = ("openai_agents", "agent_framework", "pydantic_ai")
+"""Those that install within a minute."""
 
 
 def environment(folder: Path, requirement: str) -> Path:
@@ -96,10 +98,11 @@ def measure(host: str, environments: Path) -> dict[str, object]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one object on the last line")
-    parser.add_argument("--hosts", default=",".join(HOSTS), help="which, by comma")
+    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}")
+    parser.add_argument("--hosts", help="which, by comma (all)")
     parser.add_argument("--environments", type=Path, help="folder of the environments, kept and used again")
     options = parser.parse_args(arguments)
-    chosen = options.hosts.split(",")
+    chosen = options.hosts.split(",") if options.hosts else list(QUICK if options.quick else HOSTS)
     unknown = [host for host in chosen if host not in HOSTS]
     if unknown:
         parser.error(f"no host {unknown[0]!r}; there are {', '.join(HOSTS)}")
