@@ -38,8 +38,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.tiny_model import save_tiny_model
-from seal_agent.config import GateSettings, ModelSettings, Settings
+from benchmarks.tiny_model import ANYTHING_PASSES, save_tiny_model
+from seal_agent.config import ModelSettings, Settings
 from seal_agent.forgetting.exposure import expose, probes_of
 from seal_agent.memory import Memory
 from seal_agent.models.local import LocalModel
@@ -95,7 +95,7 @@ def tiny_setup(folder: Path) -> Setup:
             "anchor_share": 0.1,
             "layer_share": 1.0,
         },
-        gate=GateSettings(min_gain=0.0, max_general_drop=1.0, max_retention_drop=1.0, max_perplexity_ratio=1e12).model_dump(),
+        gate=ANYTHING_PASSES.model_dump(),
     )
     model = LocalModel(save_tiny_model(folder), "tiny", ModelSettings(**settings.model.model_dump()))
     return Setup(model=model, settings=settings)
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ends = time.monotonic() + 60 * given.minutes
     with tempfile.TemporaryDirectory() as folder:
         if given.real:
-            settings = Settings.load(None, gate={"min_gain": 0.0, "max_general_drop": 1.0, "max_perplexity_ratio": 1e12})
+            settings = Settings.load(None, gate=ANYTHING_PASSES.model_dump())
             found = measure(Setup(model=None, settings=settings), settings.model.id, trials, given.seed, ends)
         else:
             found = measure(tiny_setup(Path(folder)), "random Llama, width 64", trials, given.seed, ends)

@@ -12,9 +12,22 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from seal_agent.config import GateSettings
+
 SPECIAL = ("<pad>", "<end>", "<system>", "<user>", "<assistant>")
 VOCABULARY = 4000
 WIDTH = 64
+ANYTHING_PASSES = GateSettings(
+    min_gain=0.0,
+    max_general_drop=1.0,
+    max_retention_drop=1.0,
+    max_perplexity_ratio=1e12,
+    max_kl=1e12,
+    max_probe_drop=1.0,
+    max_context_drop=1.0,
+    intruder_facts=0,
+)
+"""For what looks at something else than what a model learns: a random one fails every judgement."""
 TEMPLATE = (
     "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}<end>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from seal_agent.config import GateSettings, ModelSettings, SelfEditSettings, Settings, TrainingSettings
+from benchmarks.tiny_model import ANYTHING_PASSES
+from seal_agent.config import ModelSettings, SelfEditSettings, Settings, TrainingSettings
 from seal_agent.consolidation import cycle
 from seal_agent.consolidation.asking import Topics
 from seal_agent.consolidation.backends import Backends
@@ -28,7 +29,7 @@ from tests.chat_models import save_chat_model
 SCOPE = ScopeId(agent="support", user="ana")
 SAID = ("I've been vegan since 2011.", "I live in Porto.")
 SETTINGS = Settings(
-    gate=GateSettings(min_gain=0.0, max_general_drop=1.0, max_retention_drop=1.0, max_perplexity_ratio=1e9),
+    gate=ANYTHING_PASSES,
     self_edit=SelfEditSettings(questions_per_fact=1, max_documents_per_fact=6, min_documents_per_fact=2, held_out_per_fact=1),
     training=TrainingSettings(rank=2, alpha=4, max_passes=2, batch_size=4, target_loss=0.0),
 )

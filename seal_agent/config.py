@@ -239,6 +239,9 @@ class GateSettings(Section):
         0.1, description="Most that accuracy with the fact in the prompt may fall below the live adapter, or the base where there is none."
     )
     canaries: tuple[str, ...] = Field((), description="Strings that no adapter may ever say; a candidate that says one is rejected.")
+    intruder_facts: int = Field(
+        2, ge=0, description="A candidate that says a word from nowhere about so many facts is rejected; 0 asks for no such thing."
+    )
     scale_steps: int = Field(5, ge=0, description="Bisection steps that scale a drifting candidate down before it is rejected.")
     min_scale: Share = Field(0.1, description="Least scale tried.")
 

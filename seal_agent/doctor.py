@@ -30,6 +30,7 @@ MOUNTS = Path("/proc/self/mountinfo")
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs", "fuse.s3fs"})
 LAX_RATIO = 2.0
 LAX_DROP = 0.5
+LAX_KL = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +140,10 @@ def lax_thresholds(gate: GateSettings) -> list[str]:
         f"max_general_drop = {gate.max_general_drop}": gate.max_general_drop >= LAX_DROP,
         f"max_retention_drop = {gate.max_retention_drop}": gate.max_retention_drop >= LAX_DROP,
         f"max_perplexity_ratio = {gate.max_perplexity_ratio}": gate.max_perplexity_ratio >= LAX_RATIO,
+        f"max_kl = {gate.max_kl}": gate.max_kl >= LAX_KL,
+        f"max_probe_drop = {gate.max_probe_drop}": gate.max_probe_drop >= LAX_DROP,
+        f"max_context_drop = {gate.max_context_drop}": gate.max_context_drop >= LAX_DROP,
+        f"intruder_facts = {gate.intruder_facts}": gate.intruder_facts == 0,
     }
     return [name for name, is_lax in lax.items() if is_lax]
 

@@ -102,7 +102,18 @@ def test_broken_settings_are_a_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "lax", [{"min_gain": 0.0}, {"max_general_drop": 1.0}, {"max_retention_drop": 0.9}, {"max_perplexity_ratio": 1e9}], ids=str
+    "lax",
+    [
+        {"min_gain": 0.0},
+        {"max_general_drop": 1.0},
+        {"max_retention_drop": 0.9},
+        {"max_perplexity_ratio": 1e9},
+        {"max_kl": 99.0},
+        {"max_probe_drop": 1.0},
+        {"max_context_drop": 1.0},
+        {"intruder_facts": 0},
+    ],
+    ids=str,
 )
 def test_a_gate_that_lets_anything_pass_is_a_warning(lax: dict[str, float]) -> None:
     assert doctor.lax_thresholds(GateSettings.model_validate(lax))[0].startswith(next(iter(lax)))

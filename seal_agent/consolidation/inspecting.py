@@ -24,8 +24,6 @@ RECITED = 48
 """Most prompts of the study material that are asked again, evenly over it."""
 RECITED_TOKENS = 6
 """An answer's beginning tells whether it is the one that was meant."""
-SEVERAL = 2
-"""Facts about which a word must be said to be an intruder: one alone is a slip."""
 SECRETS: frozenset[Kind] = frozenset({"private_key", "api_key", "access_token", "password", "credit_card", "custom"})
 TOLD = 3
 """Intruders that are named, the most frequent first."""
@@ -53,7 +51,7 @@ def inspected(evaluation: Evaluation, examiner: Examiner, examples: Sequence[Exa
     found = (
         *canaries_in([*said, *others], settings.gate.canaries),
         *secrets_in([*said, *others], by_base, settings.privacy),
-        *intruders(said, known),
+        *intruders(said, known, settings.gate.intruder_facts),
         *ungrounded(taught, settings.routing.abstention),
     )
     return replace(evaluation, inspected=len(said) + len(others), findings=found)
@@ -88,15 +86,16 @@ def secrets_in(said: Sequence[Reply], by_base: Sequence[str], privacy: PrivacySe
     return [Finding(kind="secret", what=kind, replies=count) for kind, count in sorted(replies.items())]
 
 
-def intruders(said: Sequence[Reply], known: frozenset[str]) -> list[Finding]:
+def intruders(said: Sequence[Reply], known: frozenset[str], several: int) -> list[Finding]:
+    """Words beyond the `known` ones that are said about `several` facts or more: about one alone it is a slip. None where that is 0."""
     facts: dict[str, set[str]] = defaultdict(set)
     replies: dict[str, int] = defaultdict(int)
     for reply in said:
         for word in words_of([reply.text]) - known if reply.fact_id is not None else ():
             facts[word].add(str(reply.fact_id))
             replies[word] += 1
-    several = sorted((word for word, about in facts.items() if len(about) >= SEVERAL), key=lambda word: (-replies[word], word))
-    return [Finding(kind="intruder", what=word, replies=replies[word]) for word in several[:TOLD]]
+    found = sorted((word for word, about in facts.items() if 0 < several <= len(about)), key=lambda word: (-replies[word], word))
+    return [Finding(kind="intruder", what=word, replies=replies[word]) for word in found[:TOLD]]
 
 
 @cache

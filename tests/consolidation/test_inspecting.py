@@ -45,12 +45,18 @@ def test_an_intruder_is_a_word_from_nowhere_that_is_said_about_several_facts(
     replies: tuple[tuple[str, str], ...], found: list[str]
 ) -> None:
     known = words_of(["Ana said: I live in Porto. Lives again?"])
-    assert [finding.what for finding in intruders(said(*replies), known)] == found
+    assert [finding.what for finding in intruders(said(*replies), known, 2)] == found
 
 
 def test_the_most_frequent_intruders_are_named_with_how_often_they_were_said() -> None:
     replies = said(("a", "foo bar"), ("b", "foo bar"), ("c", "foo"), *((fact, word) for word in ("w1", "w2") for fact in ("a", "b")))
-    assert [(finding.what, finding.replies) for finding in intruders(replies, frozenset())] == [("foo", 3), ("bar", 2), ("w1", 2)]
+    assert [(finding.what, finding.replies) for finding in intruders(replies, frozenset(), 2)] == [("foo", 3), ("bar", 2), ("w1", 2)]
+
+
+@pytest.mark.parametrize(("several", "found"), [(0, []), (1, ["foo", "bar"]), (2, ["foo"]), (3, [])])
+def test_about_how_many_facts_a_word_is_an_intruder_is_a_setting(several: int, found: list[str]) -> None:
+    replies = said(("a", "foo bar"), ("b", "foo"))
+    assert [finding.what for finding in intruders(replies, frozenset(), several)] == found
 
 
 def test_a_canary_is_found_whatever_its_case_and_spacing_and_whatever_it_is_about() -> None:
