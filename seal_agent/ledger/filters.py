@@ -1,5 +1,6 @@
 """Which entries meet the conditions of a search, in SQL. Deliberately ranks nothing; what the conditions mean is said at `types.Where`."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,5 +46,12 @@ def condition(name: str, values: Sequence[MetadataValue]) -> ColumnElement[bool]
 
 
 def plain(value: MetadataValue) -> str | int | float:
-    """SQLite reads JSON's true and false as 1 and 0."""
-    return int(value) if isinstance(value, bool) else value
+    """As SQLite reads the value in JSON: true and false as 1 and 0, a whole number beyond 64 bits as a float."""
+    if not isinstance(value, int):
+        return value
+    if -(2**63) <= value < 2**63:
+        return int(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

@@ -46,8 +46,9 @@ class ByWords:
             with shelf.lock, self._ledger.read() as connection:
                 catalogues.append(shelf.refresh(connection))
                 held.append([shelf.holding(connection, word) for word in words])
-                named = np.any([shelf.authors.named(word) for word in words], axis=0) if words and len(shelf.catalogue) else np.zeros(1)
-                spoken.append(np.asarray(named, dtype=np.float64)[shelf.catalogue.authors])
+                nobody = np.zeros(len(shelf.authors.words), dtype=np.bool_)  # a query need not hold a word
+                named = np.any([nobody, *(shelf.authors.named(word) for word in words)], axis=0)
+                spoken.append(named.astype(np.float64)[shelf.catalogue.authors])
         lexical = bm25(catalogues, distinct(held, len(words)))
         return [
             Found(scope=scope, catalogue=catalogue, lexical=scores, spoken_of=named)

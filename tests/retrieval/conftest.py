@@ -1,7 +1,7 @@
 """A brain to search: the real ledger, the fake embedder, and short ways to record and to tell."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,10 +24,10 @@ class Brain:
         self.embedder = HashEmbedder()
         self._numbers = itertools.count()
 
-    def record(self, scope: ScopeId, *texts: str) -> str:
-        """Record one episode of the user's turns; return its id."""
+    def record(self, scope: ScopeId, *texts: str, names: Sequence[str] = ()) -> str:
+        """Record one episode of the user's turns, each with the name of who said it if there is one; return its id."""
         number = next(self._numbers)
-        turns = tuple(Turn(role="user", content=text) for text in texts)
+        turns = tuple(Turn(role="user", content=text, name=name) for text, name in itertools.zip_longest(texts, names))
         episode = Episode(id=f"episode-{number}", scope=scope, session=None, at=START + timedelta(minutes=number), turns=turns)
         with self.ledger.write() as connection:
             add_episode(connection, episode, self.embedder.embed(texts), self.embedder.id)
