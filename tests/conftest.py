@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from seal_agent.models.local import LocalModel
 
 
+RUN_A_MODEL = frozenset({"chat_folder", "chat_model", "tiny_bert"})
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs a model in torch, however tiny, is slow: a third of the suite's time in a tenth of its tests."""
+    for item in items:
+        if isinstance(item, pytest.Function) and RUN_A_MODEL & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+
+
 def fail_in_ci_when_a_library_is_missing(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Turn a skip by `pytest.importorskip` into a failure where changes are judged: there, everything is installed."""
     reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""

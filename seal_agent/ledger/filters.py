@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
+from sqlalchemy.types import NullType
 
 from seal_agent.ledger.encoding import encode_time
 from seal_agent.ledger.entries import SAID_IN
@@ -27,7 +28,7 @@ def matching(conn: Connection, scope_keys: Sequence[str], where: Where) -> Seqs:
         query = query.where(entries.c.at < encode_time(where.until))
     conditions = [condition(name, values) for name, values in where.fields.items()]
     conditions += [
-        func.json_extract(episodes.c.metadata, f'$."{key}"').in_([plain(value) for value in values])
+        func.json_extract(episodes.c.metadata, f'$."{key}"').in_([literal(plain(value), NullType()) for value in values])
         for key, values in where.metadata.items()
     ]
     if conditions:

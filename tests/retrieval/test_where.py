@@ -49,6 +49,8 @@ CASES: list[tuple[dict[str, Any], set[str]]] = [
     ({"where": {"stars": [4, 5]}}, {"one", "two"}),
     ({"where": {"stars": "4"}}, set()),
     ({"where": {"stars": [10**19, HUGE, 4]}}, {"one"}),
+    ({"where": {"stars": [0.5, "five", True, 4]}}, {"one"}),
+    ({"where": {"stars": ["five", 4.0]}}, {"one"}),
     ({"where": {"paid": True}}, {"one"}),
     ({"where": {"nobody": "x"}}, set()),
     ({"where": {"session": "s1' OR 1=1 --"}}, set()),
