@@ -66,3 +66,8 @@ def test_every_file_that_the_readme_points_to_is_there() -> None:
         re.findall(r"\]\(((?!http)[^)#]+)\)", README)
     )
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_every_package_has_its_line_in_the_tree() -> None:
+    packages = {path.parent.name for path in (ROOT / "seal_agent").glob("*/__init__.py")}
+    assert {package for package in packages if f"── {package}/ " not in README} == set()
