@@ -33,6 +33,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from benchmarks import portions
 from benchmarks.made_up_facts import Lessons, make_facts
 from benchmarks.portions import Portions
+from benchmarks.reporting import report
 from seal_agent.config import GateSettings, ModelSettings, Settings, TrainingSettings
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.gate import decide
@@ -168,10 +169,6 @@ def measure(model: LocalModel, plan: Plan, folder: Path, kept: Portions) -> dict
         "trials": sum(map(len, reasons.values())),
         "seeds": list(plan.seeds),
     }
-
-
-def report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -42,6 +42,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import itertools
 
+from benchmarks.reporting import report
 from benchmarks.swapping import install, random_lora, stage
 from benchmarks.swapping_peft import locked_gaps
 from seal_agent.chat import question_prompt
@@ -275,10 +276,6 @@ def decode_ratios(model: LocalModel, repetitions: int) -> dict[str, float]:
         for name, ratios in found.items():
             ratios.append(rate(name) / base)
     return {name: median(ratios) for name, ratios in found.items()}
-
-
-def report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

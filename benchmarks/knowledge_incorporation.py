@@ -41,6 +41,7 @@ from benchmarks import portions
 from benchmarks.grader import interval
 from benchmarks.passages import Passage, asked, our_examples, read, seal_examples
 from benchmarks.portions import Portions
+from benchmarks.reporting import report
 from seal_agent.chat import question_prompt
 from seal_agent.config import ModelSettings, TrainingSettings
 from seal_agent.consolidation.evaluation import Examiner
@@ -156,10 +157,6 @@ def summary(arm: str, rows: Sequence[Row], base: list[list[bool]], stable: list[
         "seconds": sum(row["seconds"] for row in rows),
         "ci95": interval(shown, seed) if len(right) > 1 else None,
     }
-
-
-def report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -37,6 +37,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from benchmarks import portions
 from benchmarks.made_up_facts import Lessons, make_facts, right
 from benchmarks.portions import Portions
+from benchmarks.reporting import report
 from seal_agent.chat import question_prompt
 from seal_agent.config import ModelSettings, TrainingSettings
 from seal_agent.consolidation.evaluation import MAX_REPLY_TOKENS, Examiner
@@ -134,10 +135,6 @@ def measure(model: LocalModel, plan: Plan, folder: Path, kept: Portions) -> dict
         "trials": min(map(len, found.values())),
         "seeds": list(plan.seeds),
     }
-
-
-def report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -40,6 +40,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from benchmarks.reporting import report
 from seal_agent.cli.demo import read_week
 from seal_agent.cli.demo_run import AGENT, Week, question_of, record
 from seal_agent.consolidation.bundled import general_questions
@@ -113,10 +114,6 @@ def night(scope: Scope, sessions: Sequence[dict[str, Any]]) -> None:  # Any: row
 def say(step: Progress) -> None:
     if step.done in (0, step.total):
         report(f"{step.stage} {step.done} of {step.total}")
-
-
-def report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def dealt(week: Week, count: int, seed: int) -> dict[str, list[Question]]:

@@ -45,6 +45,7 @@ from benchmarks import line_chart, portions
 from benchmarks.merging import merged
 from benchmarks.nights_plan import PEOPLE, Told, live_after, make_nights
 from benchmarks.portions import Portions
+from benchmarks.reporting import report
 from seal_agent.config import ModelSettings, TrainingSettings
 from seal_agent.consolidation.evaluation import MAX_REPLY_TOKENS, Examiner
 from seal_agent.consolidation.grading import PhraseGrader
@@ -181,10 +182,6 @@ def plot(found: dict[str, Any], out: Path) -> None:
         for key, name in (("night1", "facts of night 1"), ("live", "all facts that hold"))
     }
     line_chart.draw(series, "Held-out recall after each night, closed book", out)
-
-
-def report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -53,6 +53,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait must no
 
 import torch
 
+from benchmarks.reporting import report
 from benchmarks.training_arms import Meter, arms_of, lengths, make_documents
 from benchmarks.training_flops import gemm_rate, shape_of
 from seal_agent.config import ModelSettings, TrainingSettings
@@ -123,10 +124,6 @@ def measure(trials: int, documents: int, seed: int, *, threads: int, patience: f
         "processor": platform.processor() or platform.machine(),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "trl")},
     }
-
-
-def report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

