@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import mean
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import psutil
 
@@ -20,7 +20,9 @@ from seal_agent.consolidation.grading import PhraseGrader, conveys
 from seal_agent.forgetting.records import Receipt
 from seal_agent.memory import Memory
 from seal_agent.scope import Scope
-from seal_agent.types import CycleReport, Fact, Graded, MissedAt, Progress, ProgressCallback, Question
+from seal_agent.types import CycleReport, Fact, Graded, Progress, ProgressCallback, Question
+
+MissedAt = Literal["not_extracted", "no_material", "not_recalled", "stale"]
 
 AGENT = "support"
 LOOK_SECONDS = 1.0

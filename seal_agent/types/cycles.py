@@ -1,0 +1,88 @@
+"""One consolidation of one scope, and the adapter that comes of it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from seal_agent.types.evaluation import Decision, Evaluation
+from seal_agent.types.facts import Fact, FactState
+from seal_agent.types.scopes import ScopeId
+from seal_agent.types.study import TrainingResult
+
+CycleState = Literal["running", "promoted", "rejected", "skipped", "failed"]
+AdapterState = Literal["candidate", "promoted", "rejected", "quarantined"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """One LoRA artefact. Immutable: a name is used once and its files never change."""
+
+    name: str
+    scope: ScopeId
+    version: int
+    path: Path
+    sha256: str
+    """Of `adapter_model.safetensors`."""
+    base_id: str
+    parent: str | None
+    state: AdapterState
+    created_at: datetime
+    cycle_id: str
+    fact_ids: tuple[str, ...]
+    live: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactOutcome:
+    """What a cycle made of one fact."""
+
+    fact_id: str
+    text: str
+    state: FactState
+    documents: int
+    """Items of study material whose answer states it."""
+    rarest: int = 0
+    """Items that hold the part of it which occurs least often: each should be in four at least."""
+    diversity: float = 0.0
+    """1 less the mean share of words that two prompts of its material have in common."""
+    probability: float | None = None
+    recalled: int = 0
+    asked: int = 0
+    regressed: bool = False
+    """An earlier cycle had learned it; this candidate has not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CyclePlan:
+    """What a consolidation would do, and about how long it would take."""
+
+    scope: ScopeId
+    new_facts: tuple[Fact, ...]
+    replayed_facts: tuple[Fact, ...]
+    superseded: tuple[str, ...]
+    episodes: int
+    estimated_tokens: int
+    estimated_seconds: float
+    reason: str
+    """Why there is something to do, or nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleReport:
+    """What one consolidation of one scope did."""
+
+    cycle_id: str
+    scope: ScopeId
+    state: CycleState
+    reason: str
+    adapter: str | None = None
+    facts: tuple[FactOutcome, ...] = ()
+    self_edits: dict[str, int] = field(default_factory=dict)
+    """Accepted items by kind, and what was refused by reason ("refused: ungrounded", …)."""
+    training: TrainingResult | None = None
+    evaluation: Evaluation | None = None
+    decision: Decision | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall seconds by stage."""
+    seed: int = 0
