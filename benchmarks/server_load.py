@@ -6,14 +6,17 @@ The server runs in a process of its own, with HashEmbedder and a scripted model 
 checks, the ledger (one transaction on disk for each `add`) and the search, not a neural network. The load comes from `wrk`
 (`apt-get install wrk`, `brew install wrk`), else from httpx in this process, which is slower itself: `generator` says which, and figures of
 the two are not to be compared. Each trial is a new brain of `episodes` recorded ones, a warm-up, then `add`, then `search`, each for
-`seconds`. Both share the machine's cores with the generator.
+`seconds`. Both share the machine's cores with the generator. Then the server is ended and a new one serves the same brain for the length of
+a warm-up: what the first one holds beyond that is what the load left behind in it, and not what the brain needs that the load made.
 
 `--json` prints one object on the last line:
   add_per_s, search_per_s    answered requests per second, medians over the trials
   p95_ms                     95th percentile of the latency in milliseconds, of `add` and of `search`: {"add": ..., "search": ...}
   errors                     answers other than 2xx, and connections that failed, over all trials
-  rss_growth                 memory (RSS) of the server after the load over that after the warm-up, minus 1; the largest of the trials
-  rss_mb                     the same two figures of that trial, in MB
+  rss_growth                 memory (RSS) of the server after the load over that of a new one on the same brain, minus 1; the largest of the trials
+  rss_growth_search          its memory after `search`, which records nothing, over that once the load before was indexed, minus 1; the largest
+  rss_mb                     of the trial with the largest rss_growth, in MB: after the warm-up, once what was added is indexed, after the load, and the new server's
+  bytes_per_turn             memory that the new server has above the first one's after its warm-up, per turn that was recorded between (median)
   generator, seconds, connections, episodes, trials, seed, spread, processor    what ran; spread is (largest - smallest) / median of each
 
 It says nothing about chat, whose time is the model's, and nothing about a real embedder, whose time comes on top of both.
@@ -43,10 +46,14 @@ import psutil
 from seal_agent.config import Settings
 from seal_agent.memory import Memory
 from seal_agent.testing import HashEmbedder, ScriptedModel
-from seal_agent.types import ScopeId
+from seal_agent.types import Interaction, ScopeId
 
 INSTALL = "apt-get install wrk, or brew install wrk"
 WARM_UP_SECONDS = 2.0
+INDEXED_SECONDS = 120.0
+"""So long at most is waited for the index to take in what was added."""
+IDLE_PERCENT = 5.0
+"""Of one core: what a server that waits for requests may use."""
 PREPARED = 1_000
 VARIANTS = 100
 WORDS = (
@@ -84,6 +91,7 @@ end
 class Load:
     """One run of requests."""
 
+    answered: int
     per_s: float
     p95_ms: float
     errors: int
@@ -93,18 +101,35 @@ class Load:
 class Trial:
     add: Load
     search: Load
-    rss_before: int
-    rss_after: int
+    warmed: int
+    """RSS in bytes, as all that follow."""
+    indexed: int
+    after: int
+    fresh: int
+    turns: int
+    """Recorded between `warmed` and `fresh`."""
+
+    @property
+    def growth(self) -> float:
+        return self.after / self.fresh - 1
+
+    @property
+    def growth_by_searching(self) -> float:
+        return self.after / self.indexed - 1
+
+    @property
+    def bytes_per_turn(self) -> float:
+        return (self.fresh - self.warmed) / max(1, self.turns)
 
 
 def serve(folder: Path) -> None:
-    """The server's process: prepare the brain, say where it listens, serve until it is ended."""
+    """The server's process: prepare the brain (the ids keep that from being done twice), say where it listens, serve until it is ended."""
     from seal_agent.server import run
 
     settings = Settings.load(None, server={"port": 0, "requests_per_minute": 0, "nights": False})
     with Memory.open(folder, settings=settings, model=ScriptedModel({}), embedder=HashEmbedder()) as memory:
         _, token = memory.keys.create(ScopeId(user="ana"))
-        memory.scope(user="ana").add_many([sentence(number) for number in range(PREPARED)])
+        memory.scope(user="ana").add_many([Interaction(messages=sentence(n), id=f"prepared-{n}") for n in range(PREPARED)])
         run.serve(memory, settings.server, ScopeId(), lambda at: print(json.dumps({"url": at.url, "token": token}), flush=True))
 
 
@@ -114,36 +139,69 @@ def sentence(seed: int) -> str:
     return " ".join(f"{chance.choice(WORDS)}{chance.randrange(VARIANTS)}" for _ in range(12))
 
 
-@contextmanager
-def server() -> Iterator[tuple[psutil.Process, str, str]]:
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "benchmarks.server_load", "--serve", folder]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            assert process.stdout is not None
-            said = json.loads(process.stdout.readline())
-            yield psutil.Process(process.pid), said["url"], said["token"]
-        finally:
-            process.terminate()
-            process.wait(60)
+class Served:
+    """A server in a process of its own, and the loads put on it."""
 
-
-def run_trial(seconds: float, connections: int, seed: int) -> Trial:
-    with server() as (process, url, token):
-        bodies = {
+    def __init__(self, process: psutil.Process, url: str, token: str, options: argparse.Namespace, seed: int) -> None:
+        self._process = process
+        self._url = url
+        self._token = token
+        self._connections = options.connections
+        self._bodies = {
             "episodes": {"messages": [{"role": "user", "content": sentence(seed)}, {"role": "assistant", "content": "Noted."}]},
             "search": {"query": sentence(seed + 1), "k": 8},
         }
 
-        def load(path: str, lasting: float) -> Load:
-            return put_load(f"{url}/memory/{path}", token, json.dumps(bodies[path]), lasting, connections)
+    def load(self, path: str, seconds: float) -> Load:
+        return put_load(f"{self._url}/memory/{path}", self._token, json.dumps(self._bodies[path]), seconds, self._connections)
 
-        for path in bodies:
-            load(path, WARM_UP_SECONDS)
-        before = process.memory_info().rss
-        add, search = load("episodes", seconds), load("search", seconds)
-        after = process.memory_info().rss
-    return Trial(add=add, search=search, rss_before=before, rss_after=after)
+    def warm_up(self) -> int:
+        """Put a little of each load; return the turns it recorded."""
+        added = self.load("episodes", WARM_UP_SECONDS)
+        self.load("search", WARM_UP_SECONDS)
+        return 2 * added.answered
+
+    def wait_until_indexed(self) -> None:
+        """Let the server finish what it does after answering: wait until it has used next to no processor time for a second."""
+        deadline = time.monotonic() + INDEXED_SECONDS
+        while self._process.cpu_percent(1.0) > IDLE_PERCENT:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the server was still busy {INDEXED_SECONDS:.0f} s after the last request")
+
+    @property
+    def rss(self) -> int:
+        return int(self._process.memory_info().rss)
+
+
+@contextmanager
+def server(folder: str, options: argparse.Namespace, seed: int) -> Iterator[Served]:
+    command = [sys.executable, "-m", "benchmarks.server_load", "--serve", folder]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        yield Served(psutil.Process(process.pid), said["url"], said["token"], options, seed)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def run_trial(options: argparse.Namespace, seed: int) -> Trial:
+    with tempfile.TemporaryDirectory() as folder:
+        with server(folder, options, seed) as first:
+            first.warm_up()
+            first.wait_until_indexed()
+            warmed = first.rss
+            add = first.load("episodes", options.seconds)
+            first.wait_until_indexed()
+            first.load("search", WARM_UP_SECONDS)  # the first search after an add reads what is new
+            indexed = first.rss
+            search = first.load("search", options.seconds)
+            after = first.rss
+        with server(folder, options, seed) as new:
+            more = new.warm_up()
+            new.wait_until_indexed()
+            return Trial(add=add, search=search, warmed=warmed, indexed=indexed, after=after, fresh=new.rss, turns=2 * add.answered + more)
 
 
 def put_load(url: str, token: str, body: str, seconds: float, connections: int) -> Load:
@@ -159,7 +217,7 @@ def wrk(url: str, token: str, body: str, seconds: float, connections: int) -> Lo
         command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "-s", script.name, url]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     told = json.loads(out.strip().splitlines()[-1])
-    return Load(per_s=told["requests"] / told["us"] * 1e6, p95_ms=told["p95_us"] / 1000, errors=told["errors"])
+    return Load(answered=told["requests"], per_s=told["requests"] / told["us"] * 1e6, p95_ms=told["p95_us"] / 1000, errors=told["errors"])
 
 
 async def httpx_load(url: str, token: str, body: str, seconds: float, connections: int) -> Load:
@@ -179,7 +237,7 @@ async def httpx_load(url: str, token: str, body: str, seconds: float, connection
 
     async with httpx.AsyncClient(headers=headers, timeout=30, limits=httpx.Limits(max_connections=connections)) as client:
         await asyncio.gather(*(ask(client) for _ in range(connections)))
-    return Load(per_s=len(took) / seconds, p95_ms=sorted(took)[int(0.95 * (len(took) - 1))] * 1000, errors=errors)
+    return Load(answered=len(took), per_s=len(took) / seconds, p95_ms=sorted(took)[int(0.95 * (len(took) - 1))] * 1000, errors=errors)
 
 
 def spread(values: Sequence[float]) -> float | None:
@@ -187,7 +245,7 @@ def spread(values: Sequence[float]) -> float | None:
 
 
 def figures(trials: Sequence[Trial], options: argparse.Namespace) -> dict[str, Any]:  # Any: as the docstring says
-    worst = max(trials, key=lambda trial: trial.rss_after / trial.rss_before)
+    worst = max(trials, key=lambda trial: trial.growth)
     adds, searches = [trial.add.per_s for trial in trials], [trial.search.per_s for trial in trials]
     return {
         "add_per_s": round(median(adds), 1),
@@ -197,8 +255,10 @@ def figures(trials: Sequence[Trial], options: argparse.Namespace) -> dict[str, A
             "search": round(median(trial.search.p95_ms for trial in trials), 1),
         },
         "errors": sum(trial.add.errors + trial.search.errors for trial in trials),
-        "rss_growth": round(worst.rss_after / worst.rss_before - 1, 4),
-        "rss_mb": [round(worst.rss_before / 1e6, 1), round(worst.rss_after / 1e6, 1)],
+        "rss_growth": round(worst.growth, 4),
+        "rss_growth_search": round(max(trial.growth_by_searching for trial in trials), 4),
+        "rss_mb": {name: round(getattr(worst, name) / 1e6, 1) for name in ("warmed", "indexed", "after", "fresh")},
+        "bytes_per_turn": round(median(trial.bytes_per_turn for trial in trials)),
         "generator": "wrk" if shutil.which("wrk") else "httpx",
         "seconds": options.seconds,
         "connections": options.connections,
@@ -227,7 +287,7 @@ def main() -> int:
         options.seconds, options.trials = 3.0, 1
     if not shutil.which("wrk"):
         print(f"wrk is not installed ({INSTALL}); httpx puts the load instead", file=sys.stderr)
-    trials = [run_trial(options.seconds, options.connections, options.seed + number) for number in range(options.trials)]
+    trials = [run_trial(options, options.seed + number) for number in range(options.trials)]
     found = figures(trials, options)
     if options.json:
         print(json.dumps(found))

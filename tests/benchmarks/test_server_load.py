@@ -16,7 +16,9 @@ def test_a_short_run_prints_every_key_and_no_request_failed() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert {"add_per_s", "search_per_s", "p95_ms", "errors", "rss_growth", "trials", "seed"} <= set(found)
+    assert {"add_per_s", "search_per_s", "p95_ms", "errors", "rss_growth", "rss_growth_search", "bytes_per_turn", "trials", "seed"} <= set(
+        found
+    )
     assert found["errors"] == 0
     assert found["add_per_s"] > 0
     assert found["search_per_s"] > 0
