@@ -13,10 +13,12 @@ a warm-up: what the first one holds beyond that is what the load left behind in 
   add_per_s, search_per_s    answered requests per second, medians over the trials
   p95_ms                     95th percentile of the latency in milliseconds, of `add` and of `search`: {"add": ..., "search": ...}
   errors                     answers other than 2xx, and connections that failed, over all trials
-  rss_growth                 memory (RSS) of the server after the load over that of a new one on the same brain, minus 1; the largest of the trials
-  rss_growth_search          its memory after `search`, which records nothing, over that once the load before was indexed, minus 1; the largest
-  rss_mb                     of the trial with the largest rss_growth, in MB: after the warm-up, once what was added is indexed, after the load, and the new server's
-  bytes_per_turn             memory that the new server has above the first one's after its warm-up, per turn that was recorded between (median)
+  rss_growth                 memory (RSS) of the server after the load over that of a new one on the same brain, minus 1; the largest
+                             of the trials
+  rss_growth_search          its memory after `search`, which records nothing, over that before, minus 1; the largest of the trials
+  rss_mb                     of the trial with the largest rss_growth, in MB: after the warm-up, once what was added is indexed, after the
+                             load, and of the new server
+  bytes_per_turn             what the new server holds above the first one after its warm-up, per turn that was recorded between; median
   generator, seconds, connections, episodes, trials, seed, spread, processor    what ran; spread is (largest - smallest) / median of each
 
 It says nothing about chat, whose time is the model's, and nothing about a real embedder, whose time comes on top of both.
