@@ -1,10 +1,10 @@
 """`nights`: what was held and what comes next, hold one now or all that are due, pause and resume.
 
-Nights are held by the process that has the brain open: a server, `nights run --forever`, or cron with `nights run --due`. Looking back,
-pausing and resuming work beside it.
+Nights are held by the process that has the brain open: a server, `nights run --forever`, or cron with `nights run --due`. Looking back and
+ahead, pausing and resuming work beside it; when somebody last asked, for which a night waits too, that process alone knows.
 """
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +17,7 @@ from seal_agent.errors import BackendError, CycleInterruptedError, UsageError
 if TYPE_CHECKING:
     from seal_agent.ledger.nights import NightEvent, NightRow
     from seal_agent.memory import Memory
-    from seal_agent.nights.facade import NextNight
+    from seal_agent.nights.ahead import NextNight
 
 group = typer.Typer(help="When scopes learn by themselves: look back and ahead, run, pause.", rich_markup_mode=None)
 Everybody = Annotated[bool, typer.Option("--all", help="All scopes, not only this one.")]
@@ -83,8 +83,12 @@ def parse_date(text: str) -> date:
 @with_brain
 def next_night(session: Session) -> None:
     """Say when the next night is, whose, and what holds it up."""
-    with session.memory() as memory:
-        found = memory.nights.next()
+    from seal_agent.brain_folder import read_settings
+    from seal_agent.nights.ahead import look_ahead
+
+    settings = read_settings(session.brain).nights
+    with session.rows() as rows:
+        found = look_ahead(rows, settings, datetime.now(UTC))
     session.emit(found, lambda: show_next(found))
 
 

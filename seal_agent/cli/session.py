@@ -19,6 +19,7 @@ from seal_agent.errors import UsageError
 from seal_agent.types import ProgressCallback, ScopeId
 
 if TYPE_CHECKING:
+    from seal_agent.ledger.beside import Rows
     from seal_agent.memory import Memory
     from seal_agent.nights.records import NightRecords
     from seal_agent.scope import Scope
@@ -62,14 +63,21 @@ class Session:
             raise UsageError(f"There is no brain in {str(self.brain)!r}: run seal-agent init, or name another with --brain or SEAL_BRAIN.")
 
     @contextmanager
-    def nights(self) -> Iterator["NightRecords"]:
-        """The records of nights, also while a server has the brain open; raise as `memory`."""
+    def rows(self) -> Iterator["Rows"]:
+        """The ledger's rows, also while a server has the brain open; raise as `memory`."""
         from seal_agent.ledger.beside import rows_of_folder
-        from seal_agent.nights.records import NightRecords
 
         self.check_brain()
         _ = self.scope_id
         with rows_of_folder(self.brain) as rows:
+            yield rows
+
+    @contextmanager
+    def nights(self) -> Iterator["NightRecords"]:
+        """The records of nights, also while a server has the brain open; raise as `memory`."""
+        from seal_agent.nights.records import NightRecords
+
+        with self.rows() as rows:
             yield NightRecords(lambda: rows)
 
     @contextmanager

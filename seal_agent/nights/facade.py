@@ -1,8 +1,8 @@
 """`Memory.nights`: start and stop the alarm clock inside a long-running host, hold nights now, look ahead and back.
 
 Nights are held by whichever process has the brain open. A server calls `start()`; without one, `seal-agent nights run --due` from cron
-does the same. Deliberately thin: what is due is `agenda.py`, one night is `holding.py`, looking back is `records.py`, learning itself is
-`consolidation/`.
+does the same. Deliberately thin: what is due is `agenda.py`, looking ahead is `ahead.py`, one night is `holding.py`, looking back is
+`records.py`, learning itself is `consolidation/`.
 """
 
 import logging
@@ -11,16 +11,15 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from seal_agent.beliefs import expire_due
 from seal_agent.learning import learn
 from seal_agent.ledger import episodes
 from seal_agent.ledger.leases import Lease
-from seal_agent.ledger.nights import EVERYBODY, NightRow
+from seal_agent.ledger.nights import NightRow
 from seal_agent.nights.agenda import Agenda, agenda, conclude
+from seal_agent.nights.ahead import NextNight, look_ahead
 from seal_agent.nights.alarm import Alarm
-from seal_agent.nights.calendar import Night, Window, upcoming
 from seal_agent.nights.guards import busy
 from seal_agent.nights.holding import Keeper, hold
 from seal_agent.nights.records import NightRecords, id_of
@@ -32,20 +31,6 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 30.0
 """How long `stop` waits: a step of training takes seconds, a batch of answers too."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NextNight:
-    """What comes next: the window that is open or opens next, whose nights are due in it, and what holds them up now."""
-
-    night: Night
-    is_open: bool
-    due: tuple[ScopeId, ...]
-    """Whose night could begin now."""
-    paused: dict[str, str]
-    """Notes by the key of the scope; the empty key stands for all scopes."""
-    waits_for: str | None
-    """Why nothing begins at this moment: a pause, a request just now, a busy machine; None when nothing stands in the way."""
 
 
 class Nights(NightRecords):
@@ -111,13 +96,7 @@ class Nights(NightRecords):
 
     def next(self) -> NextNight:
         """Say when the next night is, whose, and what holds it up."""
-        now = self._parts.clock()
-        found = self._agenda()
-        paused = self.paused()
-        is_open = now < found.night.closes
-        night = found.night if is_open else upcoming(Window.of(self._parts.settings.nights), now)
-        waits = "nights are paused" if EVERYBODY in paused else busy(self._parts.settings.nights, self._parts.last_request, now)
-        return NextNight(night=night, is_open=is_open, due=found.due, paused=paused, waits_for=waits)
+        return look_ahead(self._parts.ledger, self._parts.settings.nights, self._parts.clock(), self._parts.last_request)
 
     def plan(self, scope: Scope | ScopeId) -> CyclePlan:
         """Say what a night of this scope would train, on how many tokens and for how long; writes nothing."""

@@ -27,6 +27,8 @@ def told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
         return open_brain(folder, conftest.SCRIPT, settings=ALWAYS)
 
     monkeypatch.setattr(session, "open_memory", opened)
+    monkeypatch.setenv("SEAL_NIGHTS__WINDOW", ALWAYS.nights.window)  # `next` opens no memory: it reads the settings itself
+    monkeypatch.setenv("SEAL_NIGHTS__MAX_LOAD", "0")
     cli("init")
     cli("add", "hi there", "--user", "ana")
     return cli
@@ -48,6 +50,17 @@ def test_due_nights_are_held_once_listed_and_shown(told: Cli) -> None:
     assert told("nights", "list").out != listed
     assert told("nights", "show", f"{START:%Y-%m-%d}", "--user", "ana").out.startswith(listed)
     assert told("nights", "show", "--user", "ana", "--json").json["report"]["state"] == "skipped"
+
+
+def test_looking_ahead_works_beside_a_process_that_has_the_brain_and_says_the_same(told: Cli) -> None:
+    told("nights", "pause", "--user", "ben", "--note", "exams")
+    alone = told("nights", "next", "--json").json
+    with told.open():
+        beside = told("nights", "next", "--json").json
+        assert "paused: default/default/ben  exams" in told("nights", "next").out
+    assert beside == alone
+    assert beside["due"] == [{"tenant": "default", "agent": "default", "user": "ana"}]
+    assert beside["is_open"]
 
 
 def test_looking_back_pausing_and_resuming_work_beside_a_process_that_has_the_brain(told: Cli) -> None:
