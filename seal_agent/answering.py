@@ -1,8 +1,9 @@
 """Answering: the prompt, the adapter, the reply and its trace.
 
 Asked for "auto", the router (`routing.py`) says which way. With "text" the remembered facts and turns stand in the prompt, with "weights"
-the scope's live adapter answers, with "both" both, with "base" neither. Deliberately chooses no adapter (the ledger's live pointer does)
-and records nothing: whether an exchange is remembered is its host's to say.
+the scope's live adapter answers, with "both" it does and the text completes what it doesn't know (`complement.py`), with "base" neither.
+Deliberately chooses no adapter (the ledger's live pointer does) and records nothing: whether an exchange is remembered is its
+host's to say.
 """
 
 import logging
@@ -10,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 from sqlalchemy import Connection
@@ -22,7 +23,7 @@ from seal_agent.errors import DeadlineError, GenerationError, IntegrityError, Un
 from seal_agent.ledger.adapters import get_adapter, nearest_live
 from seal_agent.parts import Parts
 from seal_agent.protocols import Model
-from seal_agent.routing import Routed, choose
+from seal_agent.routing import ASKED_FOR, Routed, Shown, choose
 from seal_agent.sampling import Sampling
 from seal_agent.spoken import Spoken
 from seal_agent.telemetry import record_chat
@@ -34,12 +35,11 @@ TOKENS_PER_WORD = 1.3
 """English in a vocabulary of 50,000; measured 1.25 to 1.3 on support conversations."""
 CHARACTERS_PER_TOKEN = 4
 NO_CONTEXT = Context(text="", tokens=0, cited=())
-ASKED_FOR = "asked for"
 WITH_TEXT: frozenset[Route] = frozenset({"text", "both"})
 WITH_WEIGHTS: frozenset[Route] = frozenset({"weights", "both"})
 
-Find = Callable[[str], Context]
-"""Returns the context for one question."""
+Find = Callable[[str, Shown | None], Context]
+"""Returns the context for one question: of what is to be shown, or, without that, the whole."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -91,7 +91,8 @@ def answers(parts: Parts, scope: ScopeId, questions: Sequence[str], route: Route
     parts.last_request = parts.clock()
     _ = parts.model
     seconds = {"load": time.perf_counter() - started}
-    routed = choose(parts, scope, questions) if route == "auto" else [Routed(route=route, why=ASKED_FOR)] * len(questions)
+    chosen = choose(parts, scope, questions, route)
+    routed = [reconsidered(one, question, find) for one, question in zip(chosen, questions, strict=True)]
     seconds["route"] = time.perf_counter() - started - seconds["load"]
     found: dict[int, Answer] = {}
     for taken in dict.fromkeys(one.route for one in routed):
@@ -114,7 +115,8 @@ class Batch:
 def answers_of(parts: Parts, scope: ScopeId, batch: Batch, find: Find, before: dict[str, float]) -> list[Answer]:
     model = parts.model
     started = time.perf_counter()
-    contexts = [find(question) if batch.route in WITH_TEXT else NO_CONTEXT for question in batch.questions]
+    asked = zip(batch.questions, batch.routed, strict=True)
+    contexts = [find(question, one.shown) if batch.route in WITH_TEXT else NO_CONTEXT for question, one in asked]
     found = time.perf_counter()
     system_prompt = parts.settings.model.system_prompt
     prompts = [question_prompt(system_prompt, q, context.text) for q, context in zip(batch.questions, contexts, strict=True)]
@@ -145,12 +147,12 @@ def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> A
     deadline = None if request.timeout is None else time.monotonic() + request.timeout
     model = parts.model
     loaded = time.perf_counter()
-    routed = route_of(parts, scope, request)
+    routed = reconsidered(route_of(parts, scope, request), request.question, find)
     route = routed.route
     if routed.abstained:
         refusal = abstention(parts, routed, {"load": loaded - started, "route": time.perf_counter() - loaded})
         return AnswerStream(Spoken(Generation(text=refusal.text, tokens=0), [refusal.text]), lambda *_: refusal, lambda: None)
-    context = find(request.question) if route in WITH_TEXT else NO_CONTEXT
+    context = find(request.question, routed.shown) if route in WITH_TEXT else NO_CONTEXT
     found = time.perf_counter()
     prompt = chat_prompt(parts.settings.model.system_prompt, request.turns, context.text)
     with ExitStack() as stack:
@@ -175,9 +177,17 @@ def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> A
 
 
 def route_of(parts: Parts, scope: ScopeId, request: Request) -> Routed:
-    if request.route != "auto":
+    """An adapter that is asked for by name is no subject of the router's: it stands beside the whole context."""
+    if request.adapter is not None:
         return Routed(route=request.route, why=ASKED_FOR)
-    return choose(parts, scope, [request.question])[0]
+    return choose(parts, scope, [request.question], request.route)[0]
+
+
+def reconsidered(routed: Routed, question: str, find: Find) -> Routed:
+    """Before saying that nothing is known, look at what was said and never became a fact."""
+    if not routed.abstained or not find(question, routed.shown).text:
+        return routed
+    return replace(routed, route="both", why="something that was said is near it", abstained=False)
 
 
 def left_until(deadline: float | None) -> float | None:

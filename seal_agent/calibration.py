@@ -19,6 +19,8 @@ OFF_TOPIC_QUANTILE = 0.05
 
 ELSEWHERE_QUANTILE = 0.95
 """Share of general questions that count as off topic where the words say nothing to the contrary."""
+EITHER_QUANTILE = 0.9
+"""The same where the words may speak of the user or of everybody."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,6 +45,8 @@ class Calibration:
     weights: tuple[float, float, float]
     off_topic_below: float
     """Cosine to the nearest fact below which a question is about something else."""
+    either_below: float
+    """The same for a question whose words may speak of the user or of everybody: most general questions lie below."""
     elsewhere_below: float
     """The same for a question whose words don't speak of the user: nearly all general questions lie below."""
     asked: int
@@ -71,9 +75,17 @@ def fit(held_out: Sequence[tuple[Evidence, bool]], off_topic: Sequence[float]) -
     similar = np.array([evidence.similarity for evidence, _ in held_out])
     bias, *rest = (float(weight) for weight in weights)
     below = off_topic_below(similar, np.array(off_topic))
-    elsewhere = max(below, float(np.quantile(off_topic, ELSEWHERE_QUANTILE))) if len(off_topic) else below
-    weights_of = (rest[0], rest[1], rest[2])
-    return Calibration(bias=bias, weights=weights_of, off_topic_below=below, elsewhere_below=elsewhere, asked=len(held_out))
+    either, elsewhere = (
+        max(below, float(np.quantile(off_topic, share))) if len(off_topic) else below for share in (EITHER_QUANTILE, ELSEWHERE_QUANTILE)
+    )
+    return Calibration(
+        bias=bias,
+        weights=(rest[0], rest[1], rest[2]),
+        off_topic_below=below,
+        either_below=either,
+        elsewhere_below=elsewhere,
+        asked=len(held_out),
+    )
 
 
 def smoothed(y: Floats) -> Floats:

@@ -2,15 +2,15 @@
 
 Both is the rule. Weights alone, which costs no prompt tokens for context, only where the nearest fact was learnt by the live adapter,
 nothing newer speaks of it, and the calibrated probability is high; the untouched base where the question is about something else; and
-an honest "I don't know" where it is about the user and nothing is remembered. The calibration is fitted from the report of the night
-that trained the adapter, so each night brings its own. Deliberately asks no model.
+an honest "I don't know" where it is about the user and nothing is remembered. Where it is both, the text is there for what the weights
+don't know, and `Shown` says what that is: a small model copies what stands in its prompt, relevant or not. The calibration is fitted from
+the report of the night that trained the adapter, so each night brings its own. Deliberately asks no model.
 """
 
 import json
 import logging
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from sqlalchemy import Connection
@@ -19,19 +19,31 @@ from seal_agent.calibration import Calibration, Evidence, fit
 from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError
 from seal_agent.ledger.adapters import learning_of, nearest_live
 from seal_agent.ledger.cycles import list_cycles
-from seal_agent.ledger.entries import vectors_of_episodes
+from seal_agent.ledger.entries import turn_vectors
 from seal_agent.ledger.episodes import list_episodes
 from seal_agent.ledger.facts import TOLD, fact_vectors, list_facts
 from seal_agent.parts import Parts
 from seal_agent.protocols import Vectors
 from seal_agent.types import Adapter, Route, ScopeId
+from seal_agent.whose import Whose, whose
 
 logger = logging.getLogger(__name__)
 
-ABOUT_ONESELF = frozenset({"i", "me", "my", "mine", "myself", "we", "us", "our", "ours"})
-"""English only: in other languages the router never abstains."""
-ENGLISH = frozenset({"what", "which", "who", "whose", "where", "when", "why", "how", "is", "are", "does", "do", "the", "of"})
-"""By these an English question is known: what the other rule reads out of missing words must not be read out of another language."""
+ASKED_FOR = "asked for"
+
+Place = tuple[str, str]
+"""A scope's key and an entry's id: ids are a scope's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What of the memory stands in a prompt beside the weights."""
+
+    entries: tuple[Place, ...] = ()
+    """Facts, and turns that no night has read; the nearest first."""
+    question: Vectors | None = field(default=None, compare=False)
+    """[dim]; what else was said is shown if it is as near to this as `others_from`. None: nothing else is."""
+    others_from: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +54,8 @@ class Routed:
     why: str
     confidence: float | None = None
     abstained: bool = False
+    shown: Shown | None = None
+    """For "both": what completes the weights; None is the whole context, as for "text"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,33 +63,56 @@ class Known:
     """What is remembered and learnt in one scope, as the router needs it."""
 
     live: Adapter
-    fact_ids: tuple[str, ...]
+    places: tuple[Place, ...]
     facts: Vectors
-    """[facts, dim], in the order of `fact_ids`."""
+    """[facts, dim], in the order of `places`."""
     learnt: dict[str, float]
     """Facts that the live adapter answers rightly, with the probability noted then."""
+    unread_places: tuple[Place, ...]
     unread: Vectors
-    """[turns, dim] of episodes that no night has read yet."""
+    """[turns, dim] of episodes that no night has read yet, in the order of `unread_places`."""
 
     def evidence(self, question: Vectors) -> tuple[str, Evidence]:
         """The nearest fact, and what speaks for it; there is at least one."""
         near = self.facts @ question
         order = np.argsort(-near, kind="stable")
-        best = self.fact_ids[int(order[0])]
+        best = self.places[int(order[0])][1]
         second = float(near[order[1]]) if len(order) > 1 else 0.0
         probability = self.learnt.get(best, 0.0)
         return best, Evidence(similarity=float(near[order[0]]), margin=float(near[order[0]]) - second, probability=probability)
 
+    def newest(self, question: Vectors) -> float:
+        """How near anything comes that no night has read; -1 where there is nothing."""
+        return float((self.unread @ question).max()) if len(self.unread) else -1.0
 
-def choose(parts: Parts, scope: ScopeId, questions: Sequence[str]) -> list[Routed]:
-    """Decide for each question; where anything is missing that the decision needs, it is both."""
+    def near(self, question: Vectors, least: float) -> tuple[Place, ...]:
+        """Facts and unread turns at least so near, the nearest first."""
+        cosines = np.concatenate([self.facts @ question, self.unread @ question])
+        places = self.places + self.unread_places
+        return tuple(places[at] for at in np.argsort(-cosines, kind="stable") if cosines[at] >= least)
+
+
+def choose(parts: Parts, scope: ScopeId, questions: Sequence[str], use: Route = "auto") -> list[Routed]:
+    """Decide for each question, or where the route is `use` already, what is shown.
+
+    Where anything is missing that the decision needs, it is both with the whole context.
+    """
+    if use not in ("auto", "both"):
+        return [Routed(route=use, why=ASKED_FOR)] * len(questions)
+    routed = decided(parts, scope, questions)
+    if use == "auto":
+        return routed
+    return [replace(one, route="both", why=ASKED_FOR, confidence=None, abstained=False) for one in routed]
+
+
+def decided(parts: Parts, scope: ScopeId, questions: Sequence[str]) -> list[Routed]:
     with parts.ledger.read() as connection:
         live = nearest_live(connection, scope)
         if live is None:
             return [Routed(route="both", why="no adapter is live")] * len(questions)
-        known = known_of(connection, parts, scope, live)
+        known = known_of(connection, scope, live)
     if known is None:
-        return [Routed(route="both", why="no fact has a vector to compare with")] * len(questions)
+        return [Routed(route="both", why="not all that is remembered has a vector to compare with")] * len(questions)
     try:
         calibration = calibration_of(parts, known)
         if calibration is None:
@@ -85,62 +122,61 @@ def choose(parts: Parts, scope: ScopeId, questions: Sequence[str]) -> list[Route
         logger.warning("routing without an embedder: %s", error)
         return [Routed(route="both", why="no embedder is to be had")] * len(questions)
     least = parts.settings.routing.min_confidence
-    return [decide(question, vector, known, calibration, least) for question, vector in zip(questions, vectors, strict=True)]
+    return [decide(whose(question, scope), vector, known, calibration, least) for question, vector in zip(questions, vectors, strict=True)]
 
 
-def decide(question: str, vector: Vectors, known: Known, calibration: Calibration, least: float) -> Routed:
+def decide(speaks_of: Whose, vector: Vectors, known: Known, calibration: Calibration, least: float) -> Routed:
     """The rules, in order."""
+    below = below_of(speaks_of, calibration)
+    certain = calibration.elsewhere_below
+    text = Shown(entries=known.near(vector, below), question=vector, others_from=certain)
+    if known.newest(vector) >= below:
+        return Routed(route="both", why="something newer than the adapter speaks of it", shown=text)
     fact, evidence = known.evidence(vector)
-    newer = float((known.unread @ vector).max()) if len(known.unread) else -1.0
-    below = calibration.elsewhere_below if speaks_of_others(question, known.live.scope) else calibration.off_topic_below
-    if newer >= below:
-        return Routed(route="both", why="something newer than the adapter speaks of it")
     if evidence.similarity < below:
-        if is_about(question, known.live.scope):
-            return Routed(route="base", why="neither text nor weights know anything near it", abstained=True)
-        return Routed(route="base", why="nothing that is remembered is near it: it is about something else")
+        if speaks_of == "user":
+            return Routed(route="base", why="neither text nor weights know anything near it", abstained=True, shown=text)
+        return Routed(route="base", why="nothing that is remembered is near it: it is about something else", shown=Shown())
     if fact not in known.learnt:
-        return Routed(route="both", why="the nearest fact is not in the weights")
+        return Routed(route="both", why="the nearest fact is not in the weights", shown=text)
     confidence = calibration.confidence(evidence)
     if confidence < least:
-        return Routed(route="both", why=f"the weights are sure by {confidence:.2f}, {least:.2f} is asked for", confidence=confidence)
-    return Routed(route="weights", why=f"the weights learnt it and are sure by {confidence:.2f}", confidence=confidence)
+        why = f"the weights are sure by {confidence:.2f}, {least:.2f} is asked for"
+        return Routed(route="both", why=why, confidence=confidence, shown=text)
+    # The weights know it: only what is beyond doubt about the question may stand beside them.
+    beyond_doubt = Shown(entries=known.near(vector, certain))
+    return Routed(route="weights", why=f"the weights learnt it and are sure by {confidence:.2f}", confidence=confidence, shown=beyond_doubt)
 
 
-def is_about(question: str, scope: ScopeId) -> bool:
-    """Whether a question is about the user: only then is not knowing an answer."""
-    words = words_of(question)
-    return bool(words & ABOUT_ONESELF) or (scope.user is not None and set(scope.subject.lower().split()) <= words)
+def below_of(speaks_of: Whose, calibration: Calibration) -> float:
+    """The cosine to the nearest fact below which a question is about something else."""
+    if speaks_of == "others":
+        return calibration.elsewhere_below
+    return calibration.either_below if speaks_of == "perhaps" else calibration.off_topic_below
 
 
-def words_of(question: str) -> set[str]:
-    """In lower case; "US" is a country."""
-    return {word.lower() for word in re.findall(r"\w+", question) if word != "US"}
-
-
-def speaks_of_others(question: str, scope: ScopeId) -> bool:
-    """Whether an English question in a user's scope names neither the user nor "me": then it takes more nearness to be about them."""
-    words = words_of(question)
-    return scope.user is not None and bool(words & ENGLISH) and not is_about(question, scope)
-
-
-def known_of(connection: Connection, parts: Parts, scope: ScopeId, live: Adapter) -> Known | None:
-    told = [fact.id for fact in list_facts(connection, scope, states=TOLD, inherit=True)]
-    vectors = fact_vectors(connection, told)
+def known_of(connection: Connection, scope: ScopeId, live: Adapter) -> Known | None:
+    """What can be compared with a question; None where there is no fact, or something new that has no vector yet."""
+    told = {fact.id: fact.scope.key for fact in list_facts(connection, scope, states=TOLD, inherit=True)}
+    vectors = fact_vectors(connection, list(told))
     dim = max((vector.shape[0] for vector in vectors.values()), default=0)
-    usable = {fact: vector for fact, vector in vectors.items() if vector.shape == (dim,)}
+    usable = {(told[fact], fact): vector for fact, vector in vectors.items() if vector.shape == (dim,)}
     if not usable:
         return None
-    newer: list[Vectors] = []
+    newer: dict[Place, Vectors] = {}
     for seen in (scope, *scope.ancestors):
         unread = [episode.id for episode in list_episodes(connection, seen, unextracted_only=True)]
-        newer += [vector for vector in vectors_of_episodes(connection, seen.key, unread) if vector.shape == (dim,)]
+        for turn, vector in turn_vectors(connection, seen.key, unread).items():
+            if vector is None or vector.shape != (dim,):
+                return None  # what may speak of the question can't be compared with it
+            newer[seen.key, turn] = vector
     return Known(
         live=live,
-        fact_ids=tuple(usable),
+        places=tuple(usable),
         facts=np.stack(list(usable.values())),
         learnt={fact: chance or 0.0 for fact, (learned, chance) in learning_of(connection, live.name).items() if learned},
-        unread=np.stack(newer) if newer else np.zeros((0, dim), dtype=np.float32),
+        unread_places=tuple(newer),
+        unread=np.stack(list(newer.values())) if newer else np.zeros((0, dim), dtype=np.float32),
     )
 
 

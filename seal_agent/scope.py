@@ -13,6 +13,7 @@ from seal_agent import answering, beliefs, learning, recording, watch
 from seal_agent.answer_stream import AnswerStream
 from seal_agent.async_scope import in_thread
 from seal_agent.chat import last_question
+from seal_agent.complement import complement
 from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, UsageError
 from seal_agent.ledger.facts import list_facts
 from seal_agent.parts import Parts
@@ -20,6 +21,7 @@ from seal_agent.retrieval.backlog import embed_backlog
 from seal_agent.retrieval.context import build_context, profile_facts
 from seal_agent.retrieval.search import MAX_K, check_k, check_query
 from seal_agent.retrieval.where import Conditions, to_where
+from seal_agent.routing import Shown
 from seal_agent.sampling import Sampling, check_timeout
 from seal_agent.scope_adapters import ScopeAdapters
 from seal_agent.scope_facts import ScopeFacts
@@ -175,6 +177,9 @@ class Scope(ScopeFacts, ScopeTasks):
         model = self._parts.loaded_model
         return build_context(self._id, query, hits, profile, tokens, answering.estimate_tokens if model is None else model.count_tokens)
 
+    def _context_for(self, question: str, shown: Shown | None) -> Context:
+        return self.context(question) if shown is None else complement(self._parts, self._id, question, shown, self.search)
+
     def facts(self, states: Collection[FactState] | None = None) -> list[Fact]:
         """Return this scope's own facts in recorded order, in all states or in the named ones."""
         unknown = sorted(set(states or ()) - set(get_args(FactState)))
@@ -202,7 +207,7 @@ class Scope(ScopeFacts, ScopeTasks):
         """Answer several questions in one batch, all with the same adapter: a multiple of the speed of one by one. See `ask`."""
         for question in questions:
             check_query(question)
-        return answering.answers(self._parts, self._id, questions, answering.check_route(use), self.context)
+        return answering.answers(self._parts, self._id, questions, answering.check_route(use), self._context_for)
 
     def chat(
         self,
@@ -244,7 +249,7 @@ class Scope(ScopeFacts, ScopeTasks):
             timeout=check_timeout(timeout),
             adapter=adapter,
         )
-        return answering.open_answer(self._parts, self._id, request, self.context)
+        return answering.open_answer(self._parts, self._id, request, self._context_for)
 
     def feedback(self, answer: Answer | Trace | str, verdict: AnswerVerdict, note: str = "") -> Feedback:
         """Say whether an answer was good or bad; enough bad ones take back what a night promoted, and `rolled_back` names it."""

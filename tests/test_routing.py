@@ -10,11 +10,13 @@ from sqlalchemy import update
 from seal_agent.calibration import Calibration
 from seal_agent.config import Settings
 from seal_agent.ledger.adapters import nearest_live
-from seal_agent.ledger.schema import cycles
+from seal_agent.ledger.episodes import mark_extracted
+from seal_agent.ledger.schema import cycles, entries
 from seal_agent.memory import Memory
-from seal_agent.routing import decide, known_of, speaks_of_others
+from seal_agent.routing import below_of, decide, known_of
 from seal_agent.scope import Scope
-from seal_agent.types import Adapter, Route, ScopeId
+from seal_agent.types import Adapter, Route
+from seal_agent.whose import whose
 from tests.brains import learn, open_brain
 
 COLOURS = ("red", "blue", "green", "white", "black", "pink", "brown", "grey")
@@ -115,29 +117,85 @@ def test_a_batch_may_take_several_routes_and_keeps_its_order(memory: Memory, ana
     assert routes(ana, *asked) == ["base", "weights", "base", "weights"]
 
 
-@pytest.mark.parametrize(
-    ("question", "user", "of_others"),
-    [
-        ("What colour is a ripe lemon?", "ana", True),
-        ("What is the largest US state?", "ana", True),
-        ("What colour is my car?", "ana", False),
-        ("What colour is Ana's car?", "ana", False),
-        ("What is the return window?", None, False),
-        ("Wann liefert ihr die Lampen?", "ana", False),
-    ],
-)
-def test_only_an_english_question_that_names_nobody_in_a_users_scope_speaks_of_others(
-    question: str, user: str | None, of_others: bool
-) -> None:
-    assert speaks_of_others(question, ScopeId(user=user)) == of_others
+CALIBRATION = Calibration(
+    bias=9.0, weights=(0.0, 0.0, 0.0), off_topic_below=0.1, either_below=0.5, elsewhere_below=0.9, asked=8
+)  # sure of everything
 
 
 def test_what_speaks_of_others_has_to_be_nearer_to_be_about_the_user(memory: Memory, ana: Scope) -> None:
     taught(memory, ana)
     with memory._parts.ledger.read() as connection:
-        known = known_of(connection, memory._parts, ana.id, nearest_live(connection, ana.id))  # type: ignore[arg-type]  # one is live
+        known = known_of(connection, ana.id, nearest_live(connection, ana.id))  # type: ignore[arg-type]  # one is live
     assert known is not None
-    calibration = Calibration(bias=9.0, weights=(0.0, 0.0, 0.0), off_topic_below=0.1, elsewhere_below=0.9, asked=8)
     for question, route in (("What colour is the boat?", "base"), ("What colour is my boat?", "weights")):
         (vector,) = memory._parts.embedder.embed([question])
-        assert decide(question, vector, known, calibration, 0.5).route == route
+        assert decide(whose(question, ana.id), vector, known, CALIBRATION, 0.5).route == route
+
+
+def test_who_may_be_spoken_of_has_to_be_nearer_than_the_user_and_not_as_near_as_others() -> None:
+    assert [below_of(speaks, CALIBRATION) for speaks in ("user", "unknown", "perhaps", "others")] == [0.1, 0.1, 0.5, 0.9]
+
+
+def test_everybodys_we_is_answered_by_the_base_and_never_with_not_knowing(memory: Memory, ana: Scope) -> None:
+    taught(memory, ana)
+    answer = ana.ask("What do we breathe?")
+    assert (answer.trace.route, answer.trace.abstained) == ("base", False)
+    assert ana.ask("Where did we park?").trace.abstained
+
+
+def test_asked_for_both_the_text_holds_only_what_is_near_the_question(memory: Memory, ana: Scope) -> None:
+    taught(memory, ana)
+    whole = ana.context("What colour is Ana's boat?")
+    answer = ana.ask("What colour is Ana's boat?", use="both")
+    assert len(answer.trace.cited) < len(whole.cited)
+    assert ana.ask("capital France?", use="both").trace.cited == ()
+
+
+def test_what_the_weights_do_not_hold_stands_in_the_prompt_and_with_it_what_is_pinned(memory: Memory, ana: Scope) -> None:
+    taught(memory, ana)
+    new = ana.remember("Ana's telephone is purple.")
+    pinned = ana.remember("Ana wants short answers.")
+    ana.pin(pinned.id)
+    cited = ana.ask("What colour is Ana's telephone?").trace.cited
+    assert cited[:2] == (pinned.id, new.id)
+    assert ana.ask("capital France?", use="both").trace.cited == ()
+
+
+def test_weights_that_are_not_sure_get_the_text_of_the_fact(memory: Memory, ana: Scope) -> None:
+    taught(memory, ana, right=False)
+    boat = next(fact.id for fact in ana.facts() if "boat" in fact.text)
+    assert ana.ask("What colour is Ana's boat?").trace.cited[0] == boat
+
+
+def test_what_was_said_since_the_night_is_shown_with_what_it_may_correct(memory: Memory, ana: Scope) -> None:
+    taught(memory, ana)
+    episode = ana.add("By the way, what colour is Ana's boat? It is yellow now.")
+    cited = ana.ask("What colour is Ana's boat?", use="both").trace.cited
+    assert episode.id in cited
+    assert next(fact.id for fact in ana.facts() if "boat" in fact.text) in cited
+
+
+def test_what_was_said_and_never_became_a_fact_is_looked_at_before_not_knowing_is_said(memory: Memory, ana: Scope) -> None:
+    taught(memory, ana)
+    episode = ana.add("I did park where I did park, where trains stop.")
+    with memory._parts.ledger.write() as connection:
+        mark_extracted(connection, ana.id, [episode.id], memory._parts.clock())
+    answer = ana.ask("Where did I park?")
+    assert (answer.trace.route, answer.trace.abstained, answer.trace.cited) == ("both", False, (episode.id,))
+    with ana.stream("Where did I park?") as stream:
+        stream.read()
+        assert stream.answer.trace.cited == (episode.id,)
+
+
+def test_an_adapter_asked_for_by_name_stands_beside_the_whole_context(memory: Memory, ana: Scope) -> None:
+    adapter = taught(memory, ana)
+    assert ana.chat("capital France?", adapter=adapter.name).trace.cited == ana.context("capital France?").cited
+
+
+def test_something_new_without_a_vector_brings_the_whole_context(memory: Memory, ana: Scope) -> None:
+    taught(memory, ana)
+    ana.add("Something about the boat.")
+    with memory._parts.ledger.write() as connection:
+        connection.execute(update(entries).where(entries.c.kind == "turn").values(vector=None, embedder=None))
+    trace = ana.ask("What colour is Ana's boat?").trace
+    assert (trace.route, "vector" in trace.why, len(trace.cited)) == ("both", True, len(ana.context("What colour is Ana's boat?").cited))

@@ -62,13 +62,12 @@ def embedding_columns(vector: npt.ArrayLike | None, embedder_id: str | None) -> 
     return {"embedder": embedder_id, "vector": encode_vector(vector)}
 
 
-def vectors_of_episodes(conn: Connection, scope_key: str, episode_ids: Sequence[str]) -> list[Vectors]:
-    """Return the vectors of the turns of a scope's episodes that are embedded, in no promised order."""
-    found: list[Vectors] = []
+def turn_vectors(conn: Connection, scope_key: str, episode_ids: Sequence[str]) -> dict[str, Vectors | None]:
+    """Return the vectors of the turns of a scope's episodes by the turn's entry id; None for one that is not embedded yet."""
+    found: dict[str, Vectors | None] = {}
     for batch in batches(list(dict.fromkeys(episode_ids))):
-        theirs = (entries.c.scope_key == scope_key, entries.c.episode_id.in_(batch))
-        query = select(entries.c.vector).where(*theirs, entries.c.vector.is_not(None))
-        found += [decode_vector(vector) for vector in conn.execute(query).scalars()]
+        query = select(entries.c.id, entries.c.vector).where(entries.c.scope_key == scope_key, entries.c.episode_id.in_(batch))
+        found.update((id, None if vector is None else decode_vector(vector)) for id, vector in conn.execute(query))
     return found
 
 

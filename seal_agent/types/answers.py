@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Literal
 
 Route = Literal["auto", "text", "weights", "both", "base"]
-"""Where an answer may come from. "auto" lets the router choose one of the others; "base" is the untouched model without context."""
+"""Where an answer may come from. "auto" lets the router choose one of the others; with "both" the text holds what the weights don't know;
+"base" is the untouched model without context."""
 AnswerVerdict = Literal["good", "bad"]
 BASE = "base"
 """Stands for the untouched model in an answer's id; no adapter's name is so short."""
