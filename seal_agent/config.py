@@ -84,6 +84,12 @@ class RoutingSettings(Section):
 class FactSettings(Section):
     """What becomes a fact: `consolidation/facts.py`."""
 
+    reader: Literal["auto", "rules", "writer"] = Field(
+        "auto",
+        description="Who reads what users said. rules: sentences as they were said, those that sound durable. writer: beside these, what "
+        "the writer of self-edits claims a turn says and the turn's own words bear out; a remote one is sent the turns. auto: the writer "
+        "where one of its own was given, rules where the agent's model writes (docs/decisions/0016-a-writer-reads.md).",
+    )
     min_score: float = Field(
         0.5, description="Least durability score of a sentence, about 0 for small talk and 1 for a fact; higher keeps less."
     )

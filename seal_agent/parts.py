@@ -50,7 +50,7 @@ class Builders:
     owns_model: bool
     """Whether closing the brain closes the model: not one that the caller passed in."""
     writer: TextWriter | None = None
-    """Who writes self-edits; None is the model itself."""
+    """Who writes self-edits and, by `facts.reader`, reads turns; None is the model itself."""
 
 
 class Parts:

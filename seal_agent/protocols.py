@@ -86,11 +86,11 @@ class StreamingModel(Model, Protocol):
 
 
 class TextWriter(Protocol):
-    """Whoever writes study material. Every `Model` is one; a stronger one may be passed to `Memory.open(writer=...)`."""
+    """Whoever writes study material and reads turns for facts. Every `Model` is one; a stronger one is given by `Memory.open(writer=)`."""
 
     @property
     def id(self) -> str:
-        """Kept with every item that it wrote."""
+        """Kept with every item that it wrote, and with what it read."""
 
     def generate(
         self,

@@ -1,7 +1,7 @@
-"""LangChainWriter: any LangChain chat model as the writer of self-edits.
+"""LangChainWriter: any LangChain chat model as the writer of self-edits, and as the reader of what users said.
 
-It writes study material for facts; what it writes is checked like anybody's. Deliberately no `Model`: it answers no user, scores nothing
-and carries no adapter.
+It reads users' turns for facts and writes study material for these; what it writes is checked like anybody's. Deliberately no `Model`: it
+answers no user, scores nothing and carries no adapter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +23,9 @@ CONCURRENT = 8
 class LangChainWriter:
     """`Memory.open(folder, writer=LangChainWriter(chat_model))`: the nights write with this model and train the brain's own.
 
-    Facts leave the machine if the chat model is a remote one. `options` are passed to each call (`{"max_tokens": 400}` where the model
-    takes that: its lists of up to eight lines must not be cut); length and temperature are otherwise the chat model's own.
+    What users said leaves the machine if the chat model is a remote one: facts, and unless `facts.reader` is "rules" their turns. `options`
+    are passed to each call (`{"max_tokens": 400}` where the model takes that: its lists of up to eight lines must not be cut); length and
+    temperature are otherwise the chat model's own.
     """
 
     def __init__(

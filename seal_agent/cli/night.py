@@ -16,7 +16,7 @@ from seal_agent.cli.session import Session, with_brain
 from seal_agent.errors import BackendError, CycleInterruptedError
 
 if TYPE_CHECKING:
-    from seal_agent.types import CyclePlan, CycleReport
+    from seal_agent.types import CyclePlan, CycleReport, ReadingReport
 
 INTERRUPTED = 130
 REFUSED = 1
@@ -91,6 +91,18 @@ def show_report(report: "CycleReport") -> None:
         recalled = f"{fact.recalled} of {fact.asked}" if fact.asked else "-"
         state = "regressed" if fact.regressed else fact.state.replace("_", " ")
         print(f"  {state:12}  {recalled:8}  {on_one_line(fact.text)}  ({fact.fact_id})")
+    if report.reading is not None:
+        show_reading(report.reading)
     if report.training is not None:
         trained = report.training
         print(f"trained {trained.trained_tokens:,} tokens in {trained.passes} passes, {duration(trained.seconds)}")
+
+
+def show_reading(reading: "ReadingReport") -> None:
+    refused = ", ".join(f"{count} {reason}" for reason, count in sorted(reading.refused.items()))
+    print(
+        f"{reading.reader} read {reading.answered} of {reading.turns} turns, {reading.tokens:,} tokens: {reading.stated} in its words,"
+        f" {reading.floor} in the user's own" + (f"; refused: {on_one_line(refused)}" if refused else "")
+    )
+    if reading.failure:
+        print(f"  not read on: {on_one_line(reading.failure)}")

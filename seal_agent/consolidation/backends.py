@@ -26,7 +26,7 @@ class Backends:
     trainer_with: Callable[[TrainingSettings], Trainer] | None = None
     """Makes a trainer with other settings than the night's, for recipes; None where a trainer was passed in, which has its own."""
     writer: TextWriter | None = None
-    """Who writes self-edits; None is the model itself."""
+    """Who writes self-edits and, by `facts.reader`, reads turns; None is the model itself."""
 
     def trainer_for(self, settings: TrainingSettings) -> Trainer:
         """Return a trainer with these settings, or the one that was passed in."""

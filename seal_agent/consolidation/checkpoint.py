@@ -17,6 +17,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from seal_agent.consolidation.practising import discard_notebook
+from seal_agent.consolidation.reading import discard_readings
 from seal_agent.consolidation.run import Run
 from seal_agent.errors import StoreFullError
 from seal_agent.ledger import cycles
@@ -133,4 +134,5 @@ def discard(ledger: Ledger, folder: Path, scope: ScopeId) -> None:
             cycles.drop_steps(conn, cycle_id, keep=())
         shutil.rmtree(folder / "cycles" / cycle_id, ignore_errors=True)
     discard_notebook(folder)
+    discard_readings(folder)
     remove_left_over(ledger, folder / "cycles")

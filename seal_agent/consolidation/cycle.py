@@ -19,18 +19,20 @@ from seal_agent.consolidation.examining import Verdict, examine, weights_of
 from seal_agent.consolidation.leasing import leased
 from seal_agent.consolidation.planning import plan
 from seal_agent.consolidation.preparing import Lesson, draw, prepare
+from seal_agent.consolidation.reading import close_notebook, read, understood
 from seal_agent.consolidation.resuming import Work, unfinished
 from seal_agent.consolidation.run import Run, running, stage
-from seal_agent.consolidation.selection import is_due, is_too_little, select, told_after
+from seal_agent.consolidation.selection import again, is_due, is_too_little, select, told_after
 from seal_agent.consolidation.settling import begin, record_only, settle, settle_untaught, skip, verdict_known
 from seal_agent.consolidation.snapshot import snapshot_of
 from seal_agent.ledger.leases import Lease
-from seal_agent.types import CycleReport, ProgressCallback, ScopeId, TrainingResult
+from seal_agent.types import CycleReport, ProgressCallback, ReadingReport, ScopeId, TrainingResult
 
 __all__ = ["Terms", "consolidate", "plan"]
 
 LESSON = TypeAdapter(Lesson)
 TRAINING = TypeAdapter(TrainingResult)
+READING = TypeAdapter(tuple[ReadingReport, ...])
 VERDICT = TypeAdapter(Verdict)
 
 
@@ -67,18 +69,29 @@ def choose(run: Run, terms: Terms) -> Work | CycleReport:
     with stage(run, "select"):
         selection = select(run.backends, run.scope)
     with stage(run, "facts"):
-        drafts = draw(run, selection)
+        notes = read(run, selection.episodes)
+        if notes is not None:  # that may have taken long: what was forgotten meanwhile is gone, and what came later waits
+            selection = again(run.backends, run.scope, selection)
+        reading = understood(run, notes, selection.episodes)
+        run = replace(run, reading=reading.report)
+        drafts = draw(run, selection, reading)
         told = told_after(selection, drafts)
     if not is_due(run.scope, selection, told):
-        return record_only(run, selection, drafts)
+        return recorded(run, record_only(run, selection, drafts))
     if is_too_little(run.scope, selection, told, terms.min_new_facts):
         return skip(run, f"fewer than {terms.min_new_facts} new facts (nights.min_new_facts); they wait")
     snapshot = snapshot_of(run.backends, [fact for fact, _ in told], selection.live)
     reason = verdict_known(run, snapshot)
     if reason is not None:
-        return record_only(run, selection, drafts, reason)
+        return recorded(run, record_only(run, selection, drafts, reason))
     begin(run, selection, drafts, snapshot)
+    close_notebook(run)
     return Work(run=run, told=told, live=selection.live)
+
+
+def recorded(run: Run, report: CycleReport) -> CycleReport:
+    close_notebook(run)
+    return report
 
 
 def learn(work: Work) -> CycleReport:
@@ -86,6 +99,8 @@ def learn(work: Work) -> CycleReport:
     run = work.run
     with running(run) as staged:
         done = Checkpoint(run)
+        known = done.kept("reading", READING, lambda: () if work.run.reading is None else (work.run.reading,))
+        run = replace(run, reading=known[0] if known else None)
         with stage(run, "self-edits"):
             lesson = done.kept("self-edits", LESSON, lambda: prepare(run, work.told))
         if not lesson.taught:

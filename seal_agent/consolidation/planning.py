@@ -39,11 +39,12 @@ def plan(backends: Backends, scope: ScopeId, *, clock: Callable[[], datetime]) -
 
 
 def without_model(backends: Backends) -> Backends:
-    """The backends of a dry run: nothing is asked of the model, so the floor stands for all material and no anchors are made."""
+    """The backends of a dry run: nothing is asked of the model, so the floor stands for all facts and material, and no anchors are made."""
     settings = backends.settings
     self_edit = settings.self_edit.model_copy(update={"questions_per_fact": 0})
+    facts = settings.facts.model_copy(update={"reader": "rules"})
     training = settings.training.model_copy(update={"anchor_share": 0.0})
-    return replace(backends, settings=settings.model_copy(update={"self_edit": self_edit, "training": training}))
+    return replace(backends, settings=settings.model_copy(update={"facts": facts, "self_edit": self_edit, "training": training}))
 
 
 def with_stand_ins(examples: Sequence[Example], anchor_share: float) -> list[Example]:

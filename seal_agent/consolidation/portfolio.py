@@ -123,11 +123,16 @@ def flaw_of_statement(line: str, fact: Fact, items: Sequence[SelfEdit]) -> str |
     known = f"{fact.text} {fact.quote} {fact.scope.subject}"
     if line.endswith("?") or not set(content_words(line)) & set(content_words(fact.quote)):
         return "ungrounded"
-    if {plain(name) for name in NAMED.findall(line)} - {plain(word) for word in known.split()} - {"i", "i'm"}:
+    if names_of_its_own(line, known):
         return "brings names or numbers of its own"
     if any(overlap(line, other.answer) >= LEAK for other in items):
         return "repeats"
     return None
+
+
+def names_of_its_own(line: str, known: str) -> set[str]:
+    """The names and numbers in a line that what is known lacks."""
+    return {plain(name) for name in NAMED.findall(line)} - {plain(word) for word in known.split()} - {"i", "i'm"}
 
 
 def plain(word: str) -> str:

@@ -14,6 +14,7 @@ from seal_agent.consolidation.inner_loop import anchor_count, anchors, lessons, 
 from seal_agent.consolidation.own_words import in_own_words
 from seal_agent.consolidation.portfolio import Assignment, portfolio
 from seal_agent.consolidation.questions import hold_out, without_leaks
+from seal_agent.consolidation.reading import NOTHING, Reading
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import Selection
 from seal_agent.consolidation.self_edit import Material, floor, written
@@ -38,15 +39,15 @@ class Lesson:
     probes: tuple[Example, ...]
 
 
-def draw(run: Run, selection: Selection) -> list[Draft]:
-    """Draw the facts of the episodes that no cycle has read yet."""
+def draw(run: Run, selection: Selection, reading: Reading = NOTHING) -> list[Draft]:
+    """Draw the facts of the episodes that no cycle has read yet; `reading` is what a writer found in them."""
     if not selection.episodes:
         return []
     own = [(fact, vector) for fact, vector in selection.told if fact.scope == run.scope]
     embedder = run.backends.embedder
     settings = run.backends.settings
     episodes = in_own_words(for_training(selection.episodes, settings.privacy), settings.facts.hearsay)
-    drafts = draw_facts(episodes, own, Durability(embedder, run.cache), embedder, settings.facts)
+    drafts = draw_facts(episodes, own, Durability(embedder, run.cache), embedder, settings.facts, reading.candidates)
     with run.backends.ledger.read() as conn:
         return admitted(conn, run.scope, drafts)
 

@@ -7,7 +7,7 @@ from seal_agent.consolidation.self_edit import LEAK, overlap
 from seal_agent.types import Fact, Question, SelfEdit
 
 GRADED_WORDS = 12
-"""Words of a quote that a reply must convey: they tell which fact was recalled, and short replies are quick to generate."""
+"""Words of a fact that a reply must convey: they tell which fact was recalled, and short replies are quick to generate."""
 
 
 def hold_out(fact: Fact, asked: Sequence[Asked], count: int) -> tuple[list[Question], list[Asked]]:
@@ -21,13 +21,18 @@ def hold_out(fact: Fact, asked: Sequence[Asked], count: int) -> tuple[list[Quest
         Question(
             id=f"{fact.id}:{number}",
             text=asked[place].third if number % 2 == 0 else asked[place].first,
-            answers=(" ".join(fact.quote.split()[:GRADED_WORDS]),),
+            answers=(graded_words(fact),),
             fact_id=fact.id,
             reference=fact.text,
         )
         for number, place in enumerate(places)
     ]
     return questions, [item for place, item in enumerate(asked) if place not in places]
+
+
+def graded_words(fact: Fact) -> str:
+    """What a reply must convey: the beginning of what was said, or of what a writer made of it, which is what is taught."""
+    return " ".join((fact.quote if fact.text.endswith(fact.quote) else fact.text).split()[:GRADED_WORDS])
 
 
 def without_leaks(items: Sequence[SelfEdit], held_out: Sequence[Question]) -> list[SelfEdit]:

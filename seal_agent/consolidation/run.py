@@ -19,7 +19,7 @@ from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.errors import CycleInterruptedError, LeaseLostError, StoreError, TrainingError
 from seal_agent.ledger import adapters, cycles, facts, leases
 from seal_agent.ledger.leases import Lease
-from seal_agent.types import FactState, Progress, ProgressCallback, ScopeId
+from seal_agent.types import FactState, Progress, ProgressCallback, ReadingReport, ScopeId
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ class Run:
     """Set once another process has taken the lease."""
     id: str = field(default_factory=lambda: f"c_{uuid.uuid4().hex[:16]}")
     seconds: dict[str, float] = field(default_factory=dict)
+    reading: ReadingReport | None = None
+    """What came of having a writer read the turns, once one has."""
 
     @property
     def cache(self) -> Path:

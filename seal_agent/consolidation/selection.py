@@ -6,7 +6,7 @@ nothing is lost and the order of nights does not matter. It changes nothing.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import Connection
@@ -45,6 +45,12 @@ def select(backends: Backends, scope: ScopeId) -> Selection:
             live=adapters.live_adapter(conn, scope),
             tried=tried_last(conn, scope),
         )
+
+
+def again(backends: Backends, scope: ScopeId, before: Selection) -> Selection:
+    """The same selection as it stands now: without what is gone, and without the episodes that came since."""
+    now, known = select(backends, scope), {episode.id for episode in before.episodes}
+    return replace(now, episodes=tuple(episode for episode in now.episodes if episode.id in known))
 
 
 def may_be_learnt(fact: Fact, settings: Settings) -> bool:

@@ -83,6 +83,35 @@ def content_words(text: str) -> list[str]:
     return [word for word in words(text) if word.split("'")[0] not in STOP_WORDS and (len(word) > 1 or word.isdigit())]
 
 
+ENDINGS = (("ies", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""))
+SHORTEST_ROOT = 3
+
+
+def root(word: str) -> str:
+    """A lower-cased word without its English ending, roughly: "lives", "living" and "live" have one root, "told" and "tell" two."""
+    word = word.removesuffix("'s")
+    for ending, instead in ENDINGS:
+        if word.endswith(ending) and not word.endswith("ss") and len(word) - len(ending) >= SHORTEST_ROOT:
+            word = word.removesuffix(ending) + instead
+            break
+    if len(word) > SHORTEST_ROOT and (word.endswith("e") or (word[-1] == word[-2] and word[-1].isalpha())):
+        word = word[:-1]
+    return word
+
+
+def sentence_places(text: str) -> list[tuple[int, int]]:
+    """Where each sentence of the text begins and ends."""
+    places: list[tuple[int, int]] = []
+    start = 0
+    for sentence in split_sentences(text):
+        # Cutting into sentences may have changed the white space within one.
+        found = re.compile(r"\s+".join(map(re.escape, sentence.split()))).search(text, start)
+        if found:
+            places.append(found.span())
+            start = found.end()
+    return places
+
+
 def content_spans(text: str, longest: int = 4) -> list[str]:
     """Runs of content words as they stand in the text ("court interpreter", "21st", "bike shed"), at most `longest` words each."""
     spans: list[str] = []

@@ -62,7 +62,9 @@ def skip(run: Run, reason: str) -> CycleReport:
 
 
 def skipped(run: Run, reason: str) -> CycleReport:
-    return CycleReport(cycle_id=run.id, scope=run.scope, state="skipped", reason=reason, seconds=dict(run.seconds), seed=run.seed)
+    return CycleReport(
+        cycle_id=run.id, scope=run.scope, state="skipped", reason=reason, seconds=dict(run.seconds), seed=run.seed, reading=run.reading
+    )
 
 
 def verdict_known(run: Run, snapshot: Snapshot) -> str | None:
@@ -246,6 +248,7 @@ def report_of(
         decision=verdict.decision,
         seconds=dict(run.seconds),
         seed=run.seed,
+        reading=run.reading,
     )
 
 

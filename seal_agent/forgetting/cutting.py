@@ -1,9 +1,8 @@
 """What remains of a turn when something that was said in it is forgotten: the other sentences, as they were said."""
 
-import re
 from collections.abc import Sequence
 
-from seal_agent.consolidation.sentences import split_sentences
+from seal_agent.consolidation.sentences import sentence_places
 from seal_agent.ledger.tombstones import FORGOTTEN_TURN, value_of
 
 JOINT = " ... "
@@ -22,13 +21,6 @@ def says(text: str, part: str) -> bool:
 
 def cut(text: str, parts: Sequence[str]) -> str:
     """Return the text without the sentences that say one of the parts, or belong to one; `FORGOTTEN_TURN` when none stays."""
-    kept: list[str] = []
-    start = 0
-    for sentence in split_sentences(text):
-        # Cutting into sentences may have changed the white space within one.
-        found = re.compile(r"\s+".join(map(re.escape, sentence.split()))).search(text, start)
-        piece = found.group() if found else sentence
-        start = found.end() if found else start
-        if not any(says(sentence, part) or says(part, sentence) for part in parts):
-            kept.append(piece)
+    pieces = [text[start:end] for start, end in sentence_places(text)]
+    kept = [piece for piece in pieces if not any(says(piece, part) or says(part, piece) for part in parts)]
     return " ".join(kept) if any(c.isalnum() for piece in kept for c in piece) else FORGOTTEN_TURN

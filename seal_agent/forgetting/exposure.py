@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from seal_agent.answering import lease
 from seal_agent.chat import question_prompt
+from seal_agent.consolidation.questions import graded_words
 from seal_agent.consolidation.sentences import content_spans
 from seal_agent.forgetting.records import Exposure
 from seal_agent.parts import Parts
@@ -16,14 +17,12 @@ MOST_FACTS = 20
 SPANS = 3
 """Things that a fact speaks of by which it is asked for, the longest first."""
 REPLY_TOKENS = 32
-GRADED_WORDS = 12
-"""Words of the quote that a reply must convey to count, as in the nightly evaluation."""
 
 
 def probes_of(forgotten: Collection[Fact]) -> list[Question]:
-    """Return questions whose answers are what is about to go: in general, and by what each fact speaks of."""
+    """Return questions whose answers, as long as in a night, are what is about to go: in general, and by what each fact speaks of."""
     return [
-        Question(id=f"probe-{number}-{place}", text=text, answers=(" ".join(fact.quote.split()[:GRADED_WORDS]),))
+        Question(id=f"probe-{number}-{place}", text=text, answers=(graded_words(fact),))
         for number, fact in enumerate(list(forgotten)[:MOST_FACTS])
         for place, text in enumerate(asked_of(fact))
     ]

@@ -5,7 +5,7 @@ natural logarithms. Behaviour over these records lives with the concept (the gat
 """
 
 from seal_agent.types.answers import BASE, Answer, AnswerVerdict, Feedback, Route, Trace
-from seal_agent.types.cycles import Adapter, AdapterState, CyclePlan, CycleReport, CycleState, FactOutcome
+from seal_agent.types.cycles import Adapter, AdapterState, CyclePlan, CycleReport, CycleState, FactOutcome, ReadingReport
 from seal_agent.types.episodes import Episode, Interaction, MetadataValue, Role, Turn, redaction_mark
 from seal_agent.types.evaluation import Check, Decision, Evaluation, Finding, FindingKind, Graded, Probe, Probed, ProbeKind, Sheet, share
 from seal_agent.types.facts import Fact, FactChange, FactEvent, FactKind, FactState, Source
@@ -49,6 +49,7 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "Question",
+    "ReadingReport",
     "Role",
     "Route",
     "ScopeId",

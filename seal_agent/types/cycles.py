@@ -69,6 +69,27 @@ class CyclePlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingReport:
+    """What came of having a writer read the turns of users, in one cycle."""
+
+    reader: str
+    """Id of the model that read."""
+    turns: int
+    """That were to be read."""
+    answered: int
+    stated: int
+    """Claims that the turn bears out, in the reader's statement."""
+    floor: int
+    """Claims in whose place the user's own sentence stands."""
+    refused: dict[str, int]
+    """Claims and replies that failed a check, by reason."""
+    tokens: int
+    """That the reader wrote."""
+    failure: str = ""
+    """Why it was not asked on; the rules drew the facts of the turns that were left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CycleReport:
     """What one consolidation of one scope did."""
 
@@ -86,3 +107,5 @@ class CycleReport:
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall seconds by stage."""
     seed: int = 0
+    reading: ReadingReport | None = None
+    """None where the rules alone drew the facts."""

@@ -1,13 +1,11 @@
 """Facts from what users said: what becomes one, what never does, and which earlier one it replaces."""
 
-import json
-from collections import defaultdict
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from benchmarks.fact_reading import gold, week
 from seal_agent.config import FactSettings
 from seal_agent.consolidation.durability import Durability, Verdict
 from seal_agent.consolidation.facts import Draft, candidates_of, draw_facts, shorten, stated_fact
@@ -19,7 +17,6 @@ from tests.consolidation.forbidden import ORDERS, SECRETS
 
 EVERYTHING = FactSettings(min_score=-9.0)
 """Keeps every sentence, so that only the rules decide."""
-EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
 
 
 def draw(judge: Durability, *episodes: Episode, known: list[Fact] | None = None, settings: FactSettings | None = None) -> list[Draft]:
@@ -245,24 +242,6 @@ def test_with_the_real_embedder_nine_of_ten_questions_about_the_example_week_hav
         drafts = draw_facts(episodes, [], judge, embedder, FactSettings())
         gone = {old for draft in drafts for old in draft.supersedes}
         told[user] = [draft.fact for draft in drafts if draft.fact.id not in gone]
-    gold = [json.loads(line) for line in (EXAMPLES / "support_week_gold.jsonl").read_text(encoding="utf-8").splitlines()]
-    answered = [any(conveys(fact.quote, answer) for fact in told[row["user"]] for answer in row["answers"]) for row in gold]
+    answered = [any(conveys(fact.quote, answer) for fact in told[row["user"]] for answer in row["answers"]) for row in gold()]
     assert np.mean(answered) >= 0.9
     assert sum(len(facts) for facts in told.values()) <= 125
-
-
-def week() -> dict[str, list[Episode]]:
-    """The example conversations, by user."""
-    by_user: dict[str, list[Episode]] = defaultdict(list)
-    for line in (EXAMPLES / "support_week.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        by_user[row["user"]].append(
-            Episode(
-                id=row["session"],
-                scope=ScopeId(agent=row["agent"], user=row["user"]),
-                session=row["session"],
-                at=datetime.fromisoformat(row["started"]),
-                turns=tuple(Turn(**said) for said in row["turns"]),
-            )
-        )
-    return by_user

@@ -55,7 +55,7 @@ def test_no_planted_secret_is_trained_on_written_down_or_logged(tmp_path: Path, 
     items = list(planted(count, seed=11))
     caplog.set_level(logging.DEBUG)
     trainer, model = InstantTrainer(), ScriptedModel({})
-    settings = Settings.load(None, facts={"min_score": -1e9}, privacy=KEEP_ALL.model_dump())
+    settings = Settings.load(None, facts={"min_score": -1e9, "reader": "writer"}, privacy=KEEP_ALL.model_dump())
     with open_brain(tmp_path, settings=settings, trainer=trainer, model=model) as memory:
         ana = memory.scope(user="ana")
         episodes = ana.add_many(interactions(items))
