@@ -10,10 +10,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from seal_agent.answer_stream import AnswerStream
-    from seal_agent.beliefs import Explanation
     from seal_agent.config import Settings
     from seal_agent.consolidation.round_report import RoundReport
     from seal_agent.errors import SealAgentError
+    from seal_agent.explanations import Explanation
     from seal_agent.few_shot.records import TaskAnswer, TaskReport
     from seal_agent.forgetting.records import ForgetPlan, Receipt
     from seal_agent.memory import Memory, Scope
@@ -49,7 +49,7 @@ __all__ = [
 
 _HOMES = {
     "AnswerStream": "answer_stream",
-    "Explanation": "beliefs",
+    "Explanation": "explanations",
     "ForgetPlan": "forgetting.records",
     "Memory": "memory",
     "Receipt": "forgetting.records",

@@ -1,6 +1,6 @@
 """The part of a scope that is about single facts: stating and correcting them, asking why, and forgetting for good.
 
-`Scope` builds on it. Deliberately thin: checks and the order of steps; what happens is in `beliefs.py` and `forgetting/`.
+`Scope` builds on it. Deliberately thin: checks and the order of steps; what happens is in `beliefs.py`, `explanations.py`, `forgetting/`.
 """
 
 import logging
@@ -9,10 +9,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal, get_args, overload
 
-from seal_agent import beliefs
+from seal_agent import beliefs, explanations
 from seal_agent.async_scope import in_thread
-from seal_agent.beliefs import Explanation
 from seal_agent.errors import EmbeddingError, UsageError
+from seal_agent.explanations import Explanation
 from seal_agent.forgetting import requests
 from seal_agent.forgetting.records import ForgetPlan, Receipt
 from seal_agent.ledger.tombstones import lift
@@ -121,8 +121,8 @@ class ScopeFacts(ABC):
         """Say which facts, episodes and adapter stand behind what is believed about a question; a fact's id asks about that fact."""
         beliefs.expire_due(self._parts)
         if isinstance(question, str) and beliefs.is_visible(self._parts, self._id, question):
-            return beliefs.explain_fact(self._parts, self._id, question)
-        return beliefs.explain(self._parts, self._id, question, self.search(question, EXPLAINED_HITS))
+            return explanations.explain_fact(self._parts, self._id, question)
+        return explanations.explain(self._parts, self._id, question, self.search(question, EXPLAINED_HITS))
 
     @overload
     def forget(

@@ -10,7 +10,7 @@ import pytest
 from seal_agent.errors import UnknownRecordError, UsageError
 from seal_agent.memory import Memory
 from seal_agent.testing import HashEmbedder
-from tests.brains import START, Clock, learn, open_brain
+from tests.brains import START, Clock, open_brain
 
 
 @pytest.fixture
@@ -143,16 +143,3 @@ def test_a_shared_fact_is_changed_where_it_is_of_and_nobody_else_s_is_known(memo
     for call in (ana.history, ana.pin, ana.reject):
         with pytest.raises(UnknownRecordError, match="No fact"):
             call(bens.id)
-
-
-def test_explain_names_the_facts_the_words_and_the_adapter_behind_a_belief(memory: Memory) -> None:
-    ana = memory.scope(user="ana")
-    fact = ana.remember("Ana drinks tea in the morning.")
-    adapter = learn(memory, ana, {"Tea?": "yes"}, facts=[fact])
-    ana.add("The tea was cold today.")
-    found = ana.explain("What does she drink in the morning, tea?")
-    assert [(one.fact.id, one.adapter.name if one.adapter else None) for one in found.beliefs] == [(fact.id, adapter.name)]
-    assert [hit.text for hit in found.episodes] == ["The tea was cold today."]
-    assert found.adapter == adapter.name
-    assert [event.change for event in found.beliefs[0].events] == ["recorded", "learned"]
-    assert ana.explain(fact.id).beliefs[0].fact.id == fact.id

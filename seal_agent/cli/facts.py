@@ -8,7 +8,7 @@ from seal_agent.cli.output import on_one_line
 from seal_agent.cli.session import Session, with_brain
 
 if TYPE_CHECKING:
-    from seal_agent.beliefs import Belief
+    from seal_agent.explanations import Belief
     from seal_agent.types import Fact, FactEvent
 
 group = typer.Typer(help="The facts of a scope, and the ways to change them.", rich_markup_mode=None, no_args_is_help=True)
