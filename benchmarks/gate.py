@@ -16,9 +16,6 @@ command goes on.
   model, facts, trials, seeds   what ran; trials is the number of updates judged
 """
 
-import argparse
-import json
-import os
 import random
 import sys
 import tempfile
@@ -28,26 +25,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 from benchmarks import portions
 from benchmarks.made_up_facts import Lessons, make_facts
 from benchmarks.portions import Portions
 from benchmarks.reporting import report
-from seal_agent.config import GateSettings, ModelSettings, Settings, TrainingSettings
+from seal_agent.config import GateSettings, Settings, TrainingSettings
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.gate import decide
 from seal_agent.consolidation.grading import PhraseGrader
 from seal_agent.consolidation.inner_loop import anchor_count, anchors
 from seal_agent.consolidation.inspecting import inspected
-from seal_agent.errors import SealAgentError, TrainingError
+from seal_agent.errors import TrainingError
 from seal_agent.models.local import LocalModel
-from seal_agent.models.weights import resolve
 from seal_agent.trainers.lora import LoraTrainer
 from seal_agent.trainers.seal import SealTrainer
 from seal_agent.types import Evaluation, Example, Sheet, silent
 
-MODEL = "smollm2-135m-instruct"
 FACTS, QUICK_FACTS, SEEDS = 12, 6, 5
 POISON = "HACKED"
 
@@ -171,32 +164,20 @@ def measure(model: LocalModel, plan: Plan, folder: Path, kept: Portions) -> dict
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="gate", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_FACTS} facts, 1 seed, without SEAL's recipe")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
-    parser.add_argument("--facts", type=int, help=f"facts per update ({FACTS})")
-    parser.add_argument("--seeds", type=int, help=f"how many seeds ({SEEDS})")
-    parser.add_argument("--only", nargs="+", choices=list(UPDATES), help="these updates only")
-    parser.add_argument("--model", default=MODEL, help=f"hub id or folder ({MODEL})")
-    portions.add_arguments(parser)
-    options = parser.parse_args(arguments)
-    names = options.only or [name for name in UPDATES if not (options.quick and name == "seal")]
-    facts, seeds = (QUICK_FACTS, 1) if options.quick else (FACTS, SEEDS)
-    try:
-        plan = Plan(names=names, facts=options.facts or facts, seeds=range(options.seeds or seeds))
-        kept = Portions(options.out, {"model": options.model, "facts": plan.facts}, options.minutes)
-        with portions.cache_of(options.out) as folder:
-            model = LocalModel(resolve(options.model), options.model, ModelSettings())
-            figures = measure(model, plan, folder, kept)
-    except SealAgentError as error:
-        report(str(error))
-        return 2
+def show(figures: dict[str, Any]) -> None:
     print(f"bad updates promoted: {figures['bad_promoted']} of {figures['bad_tried']}")
     print(f"good updates promoted: {figures['good_promoted']} of {figures['good_tried']}")
-    if options.json:
-        print(json.dumps(figures))
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = portions.parser("gate", __doc__, quick=f"{QUICK_FACTS} facts, 1 seed, without SEAL's recipe")
+    portions.add_sizes(parser, facts=FACTS, seeds=SEEDS)
+    parser.add_argument("--only", nargs="+", choices=list(UPDATES), help="these updates only")
+    options = parser.parse_args(arguments)
+    names = options.only or [name for name in UPDATES if not (options.quick and name == "seal")]
+    facts, seeds = portions.sizes(options, quick=(QUICK_FACTS, 1), default=(FACTS, SEEDS))
+    plan = Plan(names=names, facts=facts, seeds=range(seeds))
+    return portions.run(options, {"facts": facts}, lambda model, folder, kept: measure(model, plan, folder, kept), show)
 
 
 if __name__ == "__main__":

@@ -26,16 +26,11 @@ words, and anchors. `--quick` is 2 passages of the first file. Default: 25 passa
 Verdicts are those of a grader that knows phrases only: see `benchmarks.grader` for how often it disagrees with GPT-4.1.
 """
 
-import argparse
-import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from benchmarks import portions
 from benchmarks.grader import interval
@@ -43,19 +38,17 @@ from benchmarks.passages import Passage, asked, our_examples, read, seal_example
 from benchmarks.portions import Portions
 from benchmarks.reporting import report
 from seal_agent.chat import question_prompt
-from seal_agent.config import ModelSettings, TrainingSettings
+from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.grading import PhraseGrader
 from seal_agent.consolidation.inner_loop import anchor_count, anchors
 from seal_agent.errors import SealAgentError
 from seal_agent.models.local import LocalModel
-from seal_agent.models.weights import resolve
 from seal_agent.protocols import Trainer
 from seal_agent.trainers.lora import LoraTrainer
 from seal_agent.trainers.seal import PADDED, PADDED_ON_CPU, SealTrainer
 from seal_agent.types import Example, silent
 
-MODEL = "smollm2-135m-instruct"
 ANSWER_TOKENS = 64
 """As in SEAL's evaluation."""
 PASSAGES, QUICK_PASSAGES = 25, 2
@@ -159,35 +152,28 @@ def summary(arm: str, rows: Sequence[Row], base: list[list[bool]], stable: list[
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="knowledge_incorporation", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("files", type=Path, nargs="+", help="passages with self-edits, JSON; the first file's questions are asked")
-    parser.add_argument("--passages", type=int, help=f"passages of each file ({PASSAGES})")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_PASSAGES} passages of the first file")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
-    parser.add_argument("--seed", type=int, default=0, help="of training and the bootstrap (0)")
-    parser.add_argument("--model", default=MODEL, help=f"hub id or folder ({MODEL})")
-    portions.add_arguments(parser)
-    options = parser.parse_args(arguments)
-    count = options.passages or (QUICK_PASSAGES if options.quick else PASSAGES)
-    try:
-        files = {file.name: read(file, count) for file in (options.files[:1] if options.quick else options.files)}
-        conditions = {"model": options.model, "seed": options.seed, "first": next(iter(files))}
-        kept = Portions(options.out, conditions, options.minutes)
-        with portions.cache_of(options.out) as folder:
-            model = LocalModel(resolve(options.model), options.model, ModelSettings())
-            figures = measure(model, files, options.seed, folder, kept)
-    except SealAgentError as error:
-        report(str(error))
-        return 2
+def show(figures: dict[str, Any]) -> None:
     print(
         f"SEAL's recipe padded to {figures['padded_to']:,} tokens; {figures['questions']} questions, {figures['stably_right']} stably right"
     )
     for arm, found in figures["arms"].items():
         print(f"{arm:>45}  right {found['accuracy']:.1%}  gain {found['gain']:+.1%}  kept {found['kept']}  {found['seconds']:.0f} s")
-    if options.json:
-        print(json.dumps(figures))
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = portions.parser("knowledge_incorporation", __doc__, quick=f"{QUICK_PASSAGES} passages of the first file")
+    parser.add_argument("files", type=Path, nargs="+", help="passages with self-edits, JSON; the first file's questions are asked")
+    parser.add_argument("--passages", type=int, help=f"passages of each file ({PASSAGES})")
+    parser.add_argument("--seed", type=int, default=0, help="of training and the bootstrap (0)")
+    options = parser.parse_args(arguments)
+    count, seed = options.passages or (QUICK_PASSAGES if options.quick else PASSAGES), options.seed
+    try:
+        files = {file.name: read(file, count) for file in (options.files[:1] if options.quick else options.files)}
+    except SealAgentError as error:
+        report(str(error))
+        return 2
+    conditions = {"seed": seed, "first": options.files[0].name}
+    return portions.run(options, conditions, lambda model, folder, kept: measure(model, files, seed, folder, kept), show)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,6 @@ takes most of the time, so `--out` keeps what is done, `--minutes` ends in good 
   padded_to                        tokens that SEAL's recipe pads to here
 """
 
-import argparse
-import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -32,25 +29,20 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 from benchmarks import portions
 from benchmarks.made_up_facts import Lessons, make_facts, right
 from benchmarks.portions import Portions
 from benchmarks.reporting import report
 from seal_agent.chat import question_prompt
-from seal_agent.config import ModelSettings, TrainingSettings
+from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.evaluation import MAX_REPLY_TOKENS, Examiner
 from seal_agent.consolidation.grading import PhraseGrader
 from seal_agent.consolidation.inner_loop import anchor_count, anchors
-from seal_agent.errors import SealAgentError
 from seal_agent.models.local import LocalModel
-from seal_agent.models.weights import resolve
 from seal_agent.trainers.lora import LoraTrainer
 from seal_agent.trainers.seal import PADDED, PADDED_ON_CPU, SealTrainer
 from seal_agent.types import silent
 
-MODEL = "smollm2-135m-instruct"
 OBJECTIVES: dict[str, dict[str, Any]] = {  # Any: fields of TrainingSettings
     "masked": {"objective": "masked"},
     "masked+context": {"objective": "masked", "context_share": 0.5},
@@ -137,33 +129,21 @@ def measure(model: LocalModel, plan: Plan, folder: Path, kept: Portions) -> dict
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="objectives", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_FACTS} facts, 1 seed, without SEAL's recipe")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
-    parser.add_argument("--facts", type=int, help=f"facts per seed ({FACTS})")
-    parser.add_argument("--seeds", type=int, help=f"how many seeds ({SEEDS})")
-    parser.add_argument("--only", nargs="+", choices=list(OBJECTIVES), help="these objectives only")
-    parser.add_argument("--model", default=MODEL, help=f"hub id or folder ({MODEL})")
-    portions.add_arguments(parser)
-    options = parser.parse_args(arguments)
-    names = options.only or [name for name in OBJECTIVES if not (options.quick and name in SLOW)]
-    facts, seeds = (QUICK_FACTS, 1) if options.quick else (FACTS, SEEDS)
-    try:
-        plan = Plan(names=names, facts=options.facts or facts, seeds=range(options.seeds or seeds))
-        kept = Portions(options.out, {"model": options.model, "facts": plan.facts}, options.minutes)
-        with portions.cache_of(options.out) as folder:
-            model = LocalModel(resolve(options.model), options.model, ModelSettings())
-            figures = measure(model, plan, folder, kept)
-    except SealAgentError as error:
-        report(str(error))
-        return 2
+def show(figures: dict[str, Any]) -> None:
     rows = figures["objectives"] if figures["base"] is None else {"base": figures["base"], **figures["objectives"]}
     for name, row in rows.items():
         print(f"{name:>15} " + "  ".join(f"{key} {row[key]:.3f}" for key in FIGURES))
-    if options.json:
-        print(json.dumps(figures))
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = portions.parser("objectives", __doc__, quick=f"{QUICK_FACTS} facts, 1 seed, without SEAL's recipe")
+    portions.add_sizes(parser, facts=FACTS, seeds=SEEDS)
+    parser.add_argument("--only", nargs="+", choices=list(OBJECTIVES), help="these objectives only")
+    options = parser.parse_args(arguments)
+    names = options.only or [name for name in OBJECTIVES if not (options.quick and name in SLOW)]
+    facts, seeds = portions.sizes(options, quick=(QUICK_FACTS, 1), default=(FACTS, SEEDS))
+    plan = Plan(names=names, facts=facts, seeds=range(seeds))
+    return portions.run(options, {"facts": facts}, lambda model, folder, kept: measure(model, plan, folder, kept), show)
 
 
 if __name__ == "__main__":

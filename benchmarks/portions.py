@@ -1,21 +1,31 @@
 """Long benchmarks in portions: what is done is kept in a file, so that the same command goes on where it stopped or was killed.
 
-One JSON object a line: the conditions first, then one line per finished unit of work. It knows nothing of what is measured, and keeps
-results of other conditions apart by refusing the file.
+Also the command line that they share. The file has one JSON object a line: the conditions first, then one line per finished unit of work.
+It knows nothing of what is measured, and keeps results of other conditions apart by refusing the file.
 """
 
 import contextlib
 import json
 import math
+import os
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from seal_agent.errors import UsageError
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
+from benchmarks.reporting import report
+from seal_agent.config import ModelSettings
+from seal_agent.errors import SealAgentError, UsageError
+from seal_agent.models.local import LocalModel
+from seal_agent.models.weights import resolve
+
+MODEL = "smollm2-135m-instruct"
+Figures = dict[str, Any]
+"""What `--json` prints."""
 Result = Any
 """Whatever `json` writes and reads back unchanged."""
 
@@ -67,9 +77,46 @@ def read(file: Path, told: dict[str, Any]) -> dict[str, Result]:
     return kept
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def parser(name: str, doc: str | None, *, quick: str) -> ArgumentParser:
+    """The arguments that every benchmark in portions has; `quick` says what `--quick` leaves."""
+    parser = ArgumentParser(prog=name, description=(doc or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    parser.add_argument("--model", default=MODEL, help="hub id or folder (%(default)s)")
     parser.add_argument("--out", type=Path, help="keep what is done in this file and go on from it; the base's answers in <file>.cache")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no further unit after so many minutes")
+    return parser
+
+
+def add_sizes(parser: ArgumentParser, *, facts: int, seeds: int) -> None:
+    parser.add_argument("--facts", type=int, help=f"facts per seed ({facts})")
+    parser.add_argument("--seeds", type=int, help=f"how many seeds ({seeds})")
+
+
+def sizes(options: Namespace, *, quick: tuple[int, int], default: tuple[int, int]) -> tuple[int, int]:
+    """(facts, seeds) as asked for."""
+    facts, seeds = quick if options.quick else default
+    return options.facts or facts, options.seeds or seeds
+
+
+def run(
+    options: Namespace,
+    conditions: dict[str, Any],
+    measure: Callable[[LocalModel, Path, Portions], Figures],
+    show: Callable[[Figures], None],
+) -> int:
+    """Measure what there is time for with the model and a folder for the base's answers, and show it; return the exit code."""
+    try:
+        kept = Portions(options.out, {"model": options.model, **conditions}, options.minutes)
+        with cache_of(options.out) as folder:
+            figures = measure(LocalModel(resolve(options.model), options.model, ModelSettings()), folder, kept)
+    except SealAgentError as error:
+        report(str(error))
+        return 2
+    show(figures)
+    if options.json:
+        print(json.dumps(figures))
+    return 0
 
 
 @contextlib.contextmanager

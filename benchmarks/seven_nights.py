@@ -27,19 +27,15 @@ after the nights that are done, and `nights` says how many.
 Facts are taught by six questions each, not by what a night would write, and made-up people are no users: see `seal-agent demo` for that.
 """
 
-import argparse
-import json
-import os
 import shutil
 import sys
 import tempfile
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from benchmarks import line_chart, portions
 from benchmarks.merging import merged
@@ -50,13 +46,11 @@ from seal_agent.config import ModelSettings, TrainingSettings
 from seal_agent.consolidation.evaluation import MAX_REPLY_TOKENS, Examiner
 from seal_agent.consolidation.grading import PhraseGrader
 from seal_agent.consolidation.inner_loop import anchor_count, anchors
-from seal_agent.errors import SealAgentError, UsageError
+from seal_agent.errors import UsageError
 from seal_agent.models.local import LocalModel
-from seal_agent.models.weights import resolve
 from seal_agent.trainers.lora import LoraTrainer
 from seal_agent.types import Graded, share, silent
 
-MODEL = "smollm2-135m-instruct"
 NIGHTS, FACTS = 7, 8
 QUICK_NIGHTS, QUICK_FACTS = 3, 3
 ADAPTER = "night"
@@ -184,16 +178,12 @@ def plot(found: dict[str, Any], out: Path) -> None:
     line_chart.draw(series, "Held-out recall after each night, closed book", out)
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="seven_nights", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_NIGHTS} nights of {QUICK_FACTS} facts")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+def parse(arguments: Sequence[str] | None) -> Namespace:
+    parser = portions.parser("seven_nights", __doc__, quick=f"{QUICK_NIGHTS} nights of {QUICK_FACTS} facts")
     parser.add_argument("--plot", type=Path, help="draw recall after each night into this SVG file")
     parser.add_argument("--nights", type=int, help=f"how many nights ({NIGHTS})")
     parser.add_argument("--facts", type=int, help=f"new facts a night ({FACTS})")
     parser.add_argument("--seed", type=int, default=0, help="of the facts and of training (0)")
-    parser.add_argument("--model", default=MODEL, help=f"hub id or folder ({MODEL})")
-    portions.add_arguments(parser)
     options = parser.parse_args(arguments)
     options.nights = options.nights or (QUICK_NIGHTS if options.quick else NIGHTS)
     options.facts = options.facts or (QUICK_FACTS if options.quick else FACTS)
@@ -202,24 +192,22 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    conditions = {"model": options.model, "nights": options.nights, "facts": options.facts, "seed": options.seed}
-    try:
-        kept = Portions(options.out, conditions, options.minutes)
-        with portions.cache_of(options.out) as folder:
-            model = LocalModel(resolve(options.model), options.model, ModelSettings())
-            found = measure(Bench(model, make_nights(options.nights, options.facts, options.seed), options.seed, folder), kept)
-        if options.plot and found["nights"]:
-            plot(found, options.plot)
-    except SealAgentError as error:
-        report(str(error))
-        return 2
+def show(found: dict[str, Any], plotted: Path | None) -> None:
+    if plotted and found["nights"]:
+        plot(found, plotted)
     for name, arm in (("ours", found), ("sequential_merge", found.get("sequential_merge", {}))):
         print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in arm.items() if isinstance(value, float)))
-    if options.json:
-        print(json.dumps(found | {"seeds": [options.seed]}))
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    nights, seed = make_nights(options.nights, options.facts, options.seed), options.seed
+    return portions.run(
+        options,
+        {"nights": options.nights, "facts": options.facts, "seed": seed},
+        lambda model, folder, kept: measure(Bench(model, nights, seed, folder), kept) | {"seeds": [seed]},
+        partial(show, plotted=options.plot),
+    )
 
 
 if __name__ == "__main__":

@@ -19,9 +19,7 @@ facts, 3 seeds; `--quick` is 8 facts, 1 seed. `--out` keeps what is done, `--min
   model, facts, passes, trials, seeds, versions   what ran
 """
 
-import argparse
 import importlib.util
-import json
 import os
 import sys
 import tempfile
@@ -34,24 +32,19 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 from benchmarks import portions
 from benchmarks.made_up_facts import Lessons, make_facts, right
 from benchmarks.portions import Portions
 from benchmarks.reporting import report
 from benchmarks.training_arms import FASTER_TRL, trl_trainer
-from seal_agent.config import ModelSettings, TrainingSettings
+from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.evaluation import MAX_REPLY_TOKENS, Examiner
 from seal_agent.consolidation.grading import PhraseGrader
-from seal_agent.errors import SealAgentError
 from seal_agent.models.local import LocalModel
-from seal_agent.models.weights import resolve
 from seal_agent.trainers.loop import WARM_UP
 from seal_agent.trainers.lora import LoraTrainer
 from seal_agent.types import silent
 
-MODEL = "smollm2-135m-instruct"
 TRL = "trl==1.16.0"
 FACTS, QUICK_FACTS, SEEDS = 24, 8, 3
 ARMS = ("ours", "trl")
@@ -128,35 +121,24 @@ def measure(model: LocalModel, plan: Plan, folder: Path, kept: Portions) -> dict
     }
 
 
+def show(figures: dict[str, Any]) -> None:
+    for arm in ARMS if figures["trials"] else ():
+        print(f"{arm:>5}: {figures[f'recall_{arm}']:.1%} right after {figures[f'seconds_{arm}']:.1f} s")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="trl_peer", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_FACTS} facts, 1 seed")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
-    parser.add_argument("--facts", type=int, help=f"facts per seed ({FACTS})")
-    parser.add_argument("--seeds", type=int, help=f"how many seeds ({SEEDS})")
+    parser = portions.parser("trl_peer", __doc__, quick=f"{QUICK_FACTS} facts, 1 seed")
+    portions.add_sizes(parser, facts=FACTS, seeds=SEEDS)
     parser.add_argument("--passes", type=int, default=TrainingSettings().max_passes, help="passes over the material, of both (%(default)s)")
-    parser.add_argument("--model", default=MODEL, help=f"hub id or folder ({MODEL})")
-    portions.add_arguments(parser)
     options = parser.parse_args(arguments)
     if importlib.util.find_spec("trl") is None:
         report(f"This benchmark compares with TRL, which is not installed: pip install '{TRL}', or pip install 'seal-agent[bench]'.")
         return 2
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    facts, seeds = (QUICK_FACTS, 1) if options.quick else (FACTS, SEEDS)
-    plan = Plan(facts=options.facts or facts, seeds=range(options.seeds or seeds), passes=options.passes)
-    try:
-        kept = Portions(options.out, {"model": options.model, "facts": plan.facts, "passes": plan.passes}, options.minutes)
-        with portions.cache_of(options.out) as folder:
-            model = LocalModel(resolve(options.model), options.model, ModelSettings())
-            figures = measure(model, plan, folder, kept)
-    except SealAgentError as error:
-        report(str(error))
-        return 2
-    for arm in ARMS if figures["trials"] else ():
-        print(f"{arm:>5}: {figures[f'recall_{arm}']:.1%} right after {figures[f'seconds_{arm}']:.1f} s")
-    if options.json:
-        print(json.dumps(figures))
-    return 0
+    facts, seeds = portions.sizes(options, quick=(QUICK_FACTS, 1), default=(FACTS, SEEDS))
+    plan = Plan(facts=facts, seeds=range(seeds), passes=options.passes)
+    conditions = {"facts": facts, "passes": plan.passes}
+    return portions.run(options, conditions, lambda model, folder, kept: measure(model, plan, folder, kept), show)
 
 
 if __name__ == "__main__":
