@@ -7,7 +7,7 @@ Values come, later ones winning, from the defaults here, `seal.toml` in the brai
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -125,6 +125,9 @@ class SelfEditSettings(Section):
 class TrainingSettings(Section):
     """The inner loop's optimiser: `trainers/`."""
 
+    NOT_DECIDING: ClassVar[frozenset[str]] = frozenset({"isolated", "max_memory_mb", "min_free_mb"})
+    """What changes where training runs, and nothing of what comes of it."""
+
     objective: Objective = Field(
         "masked",
         description="How facts are learnt: masked (likelihood), distilled (as the base says it with the source before it), mixed (answers "
@@ -148,7 +151,11 @@ class TrainingSettings(Section):
     target_loss: Annotated[float, Field(ge=0.0)] = Field(
         0.05, description="Stop once the held-out paraphrases' median loss per token is below, in nats."
     )
-    max_minutes: Positive = Field(60.0, description="Wall-clock limit of one training run.")
+    settled_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0, description="Share of the items that stay in a pass, of facts whose held-out paraphrase is known; 1 goes on with all of them."
+    )
+    max_tokens: int = Field(0, ge=0, description="Tokens at which training ends with what it has; 0 sets no limit.")
+    max_minutes: Positive = Field(60.0, description="Wall-clock time at which training ends with what it has.")
     isolated: bool = Field(
         True, description="Train in a child process of low priority; false trains in the agent's own, which a crash ends."
     )

@@ -116,15 +116,18 @@ class Trainer(Protocol):
         seed: int,
         progress: ProgressCallback,
         should_stop: Callable[[], bool],
+        checkpoint: Path | None = None,
     ) -> TrainingResult:
         """Write a PEFT folder to `out` (created, must not exist).
 
-        `probes` are held-out paraphrases whose loss decides when to stop; they are never trained on. Raise `TrainingError` when the
-        loss is not finite or there is nothing to train on, `CycleInterruptedError` once `should_stop()` is true; then `out` is gone.
+        `probes` are held-out paraphrases whose loss decides when to stop; they are never trained on. A budget that is used up ends the run
+        with what it has. Raise `TrainingError` when the loss is not finite or there is nothing to train on, `CycleInterruptedError` once
+        `should_stop()` is true; then `out` is gone. In the file `checkpoint` a trainer may keep how far it is, so that the same call goes
+        on from there and comes to the same; the caller deletes it.
         """
 
     def estimate(self, examples: Sequence[Example]) -> tuple[int, float]:
-        """Return (tokens, seconds) that training on these examples would take at most."""
+        """Return (tokens, seconds) that training on these examples would take at most, budgets included."""
 
 
 class Embedder(Protocol):

@@ -218,6 +218,7 @@ class InstantTrainer:
         seed: int,
         progress: ProgressCallback,
         should_stop: Callable[[], bool],
+        checkpoint: Path | None = None,
     ) -> TrainingResult:
         """Write the folder in one pass; every fact taught is learnt, anchors are not. `probes` are only kept in `given`."""
         self.given += [*examples, *probes]

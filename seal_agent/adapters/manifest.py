@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AwareDatetime, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from seal_agent.errors import IntegrityError, UsageError
-from seal_agent.types import Evaluation, ScopeId, TrainingResult
+from seal_agent.types import Budget, Evaluation, ScopeId, TrainingResult
 
 MANIFEST = "MANIFEST.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -52,6 +52,8 @@ class TrainingFigures:
     seconds: float
     losses: tuple[float, ...]
     stopped_early: bool
+    budget: Budget | None = None
+    """Which budget ended it. By the clock it ends elsewhere each time: `max_tokens` = `trained_tokens` gives these bytes again."""
 
     @classmethod
     def of(cls, result: TrainingResult) -> "TrainingFigures":
@@ -62,6 +64,7 @@ class TrainingFigures:
             seconds=result.seconds,
             losses=result.losses,
             stopped_early=result.stopped_early,
+            budget=result.budget,
         )
 
 

@@ -60,19 +60,19 @@ def reward_by_coverage(fact: Fact, items: Sequence[SelfEdit]) -> float:
 
 
 def reward_by_likelihood(
-    model: Model, system_prompt: str | None, held_out: Sequence[Question]
+    model: Model, system_prompt: str | None, unseen: Sequence[Question]
 ) -> Callable[[Fact, Sequence[SelfEdit]], float]:
-    """Reward a set by how probable it makes the answers to the fact's held-out questions when read as context.
+    """Reward a set by how probable it makes the answers to unseen questions on the fact when read as context.
 
-    In nats per token, so it is continuous where right or wrong would mostly tie; nothing is trained for it, and the held-out questions
-    stay unseen by the writer. 0 for a fact without held-out questions, and the worst there is for an empty set.
+    In nats per token, so it is continuous where right or wrong would mostly tie; nothing is trained for it, and the writer never sees the
+    questions. 0 for a fact without any, and the worst there is for an empty set.
     """
 
     def reward(fact: Fact, items: Sequence[SelfEdit]) -> float:
         if not items:
             return -float("inf")
         notes = "\n".join(dict.fromkeys(f"{item.prompt} {item.answer}" for item in items if item.kind != "unknown"))
-        own = [question for question in held_out if question.fact_id == fact.id]
+        own = [question for question in unseen if question.fact_id == fact.id]
         asked = [(question_prompt(system_prompt, question.text, notes), question.reference or question.answers[0]) for question in own]
         scores = [fmean(score) for score in model.score(asked) if score] if asked else []
         return fmean(scores) if scores else 0.0

@@ -34,6 +34,8 @@ LESSON = TypeAdapter(Lesson)
 TRAINING = TypeAdapter(TrainingResult)
 READING = TypeAdapter(tuple[ReadingReport, ...])
 VERDICT = TypeAdapter(Verdict)
+PASSES = "passes.bin"
+"""Where training keeps how far it is; like all of the workplace it goes when the cycle ends, or something is forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,12 @@ def train(run: Run, lesson: Lesson, out: Path) -> TrainingResult:
     """Train one candidate from the frozen base on everything that holds."""
     shutil.rmtree(out, ignore_errors=True)  # of a process that died while it wrote
     result = run.backends.trainer.train(
-        lesson.examples, probes=lesson.probes, out=out, seed=run.seed, progress=run.progress, should_stop=run.must_stop
+        lesson.examples,
+        probes=lesson.probes,
+        out=out,
+        seed=run.seed,
+        progress=run.progress,
+        should_stop=run.must_stop,
+        checkpoint=run.workplace / PASSES,
     )
     return replace(result, path=Path(out.name))

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from pydantic import TypeAdapter
+
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.inner_loop import anchor_count
 from seal_agent.consolidation.preparing import draw, prepare
@@ -12,7 +14,13 @@ from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import is_due, select, told_after
 from seal_agent.consolidation.settling import verdict_known
 from seal_agent.consolidation.snapshot import snapshot_of
-from seal_agent.types import CyclePlan, Example, ScopeId, silent
+from seal_agent.ledger import cycles
+from seal_agent.types import CyclePlan, CycleReport, Example, ScopeId, silent
+
+REPORT = TypeAdapter(CycleReport)
+JUDGING = "evaluate"
+JUDGING_SHARE = 0.5
+"""Of the seconds of training: a small model's first night trained for 245 and was judged for 115 (docs/LOG.md)."""
 
 
 def plan(backends: Backends, scope: ScopeId, *, clock: Callable[[], datetime]) -> CyclePlan:
@@ -25,6 +33,7 @@ def plan(backends: Backends, scope: ScopeId, *, clock: Callable[[], datetime]) -
     due = is_due(scope, selection, told) and known is None
     examples = with_stand_ins(prepare(run, told).examples, backends.settings.training.anchor_share) if due else []
     tokens, seconds = backends.trainer.estimate(examples) if examples else (0, 0.0)
+    judging = judging_seconds(backends, scope, seconds) if examples else 0.0
     new = [fact for fact, _ in told if fact.state in ("active", "queued")]
     return CyclePlan(
         scope=scope,
@@ -33,9 +42,16 @@ def plan(backends: Backends, scope: ScopeId, *, clock: Callable[[], datetime]) -
         superseded=tuple(old for draft in drafts for old in draft.supersedes),
         episodes=len(selection.episodes),
         estimated_tokens=tokens,
-        estimated_seconds=seconds,
+        estimated_seconds=seconds + judging,
         reason=known or (f"{len(new)} facts are new" if new else "what holds has changed" if due else "nothing new to learn"),
     )
+
+
+def judging_seconds(backends: Backends, scope: ScopeId, training: float) -> float:
+    """What evaluation will take after so many seconds of training: as long as it did last time, or a usual share."""
+    with backends.ledger.read() as conn:
+        report = cycles.last_report(conn, scope)
+    return (REPORT.validate_json(report).seconds.get(JUDGING, 0.0) if report else 0.0) or JUDGING_SHARE * training
 
 
 def without_model(backends: Backends) -> Backends:

@@ -13,7 +13,7 @@ from seal_agent.consolidation.facts import Draft, draw_facts
 from seal_agent.consolidation.inner_loop import anchor_count, anchors, lessons, probes
 from seal_agent.consolidation.own_words import in_own_words
 from seal_agent.consolidation.portfolio import Assignment, portfolio
-from seal_agent.consolidation.questions import hold_out, without_leaks
+from seal_agent.consolidation.questions import hold_out, set_apart, without_leaks
 from seal_agent.consolidation.reading import NOTHING, Reading
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import Selection
@@ -37,6 +37,21 @@ class Lesson:
     """The held-out questions of facts that the live adapter knows already."""
     examples: tuple[Example, ...]
     probes: tuple[Example, ...]
+    """What training stops by: neither taught nor judged by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """The questions that are kept out of training."""
+
+    held_out: tuple[Question, ...]
+    """These judge."""
+    apart: tuple[Question, ...]
+    """Training stops by these."""
+
+    @property
+    def all(self) -> tuple[Question, ...]:
+        return (*self.held_out, *self.apart)
 
 
 def draw(run: Run, selection: Selection, reading: Reading = NOTHING) -> list[Draft]:
@@ -55,11 +70,11 @@ def draw(run: Run, selection: Selection, reading: Reading = NOTHING) -> list[Dra
 def prepare(run: Run, told: list[tuple[Fact, Vectors]]) -> Lesson:
     """Write the material for all facts that hold, the held-out questions first."""
     facts = [fact for fact, _ in told]
-    questions, asked = choose_questions(run, told)
-    material = write(run, told, asked, questions)
+    unseen, asked = choose_questions(run, told)
+    material = write(run, told, asked, unseen)
     taught = [fact.id for fact in facts if len(material.of(fact.id)) >= run.backends.settings.self_edit.min_documents_per_fact]
     items = [item for item in material.items if item.fact_id in set(taught)]
-    kept = [question for question in questions if question.fact_id in set(taught)]
+    kept = [question for question in unseen.held_out if question.fact_id in set(taught)]
     earlier = {fact.id for fact in facts if fact.state in ("learned", "not_learned")}
     return Lesson(
         facts=tuple(facts),
@@ -68,50 +83,53 @@ def prepare(run: Run, told: list[tuple[Fact, Vectors]]) -> Lesson:
         held_out=tuple(kept),
         earlier=tuple(question for question in kept if question.fact_id in earlier),
         examples=tuple(mixed(run, items, facts)),
-        probes=tuple(probes(kept, run.examiner)),
+        probes=tuple(probes([question for question in unseen.apart if question.fact_id in set(taught)], run.examiner)),
     )
 
 
-def choose_questions(run: Run, told: list[tuple[Fact, Vectors]]) -> tuple[list[Question], list[list[Asked]]]:
-    """Hold out questions for every fact; return them and, per fact, the ways to ask that are left for training."""
+def choose_questions(run: Run, told: list[tuple[Fact, Vectors]]) -> tuple[Unseen, list[list[Asked]]]:
+    """Choose questions for every fact that training never sees; return them and, per fact, the ways to ask that are left for it."""
     if not told:  # everything was forgotten
-        return [], []
+        return Unseen(held_out=(), apart=()), []
     topics = Topics(run.backends.embedder, run.cache)
     ways = topics.questions([fact for fact, _ in told], ASKED_PER_FACT)
     held_out: list[Question] = []
+    apart: list[Question] = []
     left: list[list[Asked]] = []
     for (fact, _), asked in zip(told, ways, strict=True):
         questions, rest = hold_out(fact, asked, run.backends.settings.self_edit.held_out_per_fact)
+        others, rest = set_apart(fact, rest)
         held_out += questions
+        apart += others
         left.append(rest)
-    return held_out, left
+    return Unseen(held_out=tuple(held_out), apart=tuple(apart)), left
 
 
-def write(run: Run, told: list[tuple[Fact, Vectors]], asked: list[list[Asked]], held_out: list[Question]) -> Material:
+def write(run: Run, told: list[tuple[Fact, Vectors]], asked: list[list[Asked]], unseen: Unseen) -> Material:
     """The floor for every fact, and what the writer writes well on top of it, within the limit per fact."""
     settings = run.backends.settings.self_edit
     facts = [fact for fact, _ in told]
-    extra = by_writer(run, told, held_out) if settings.questions_per_fact and facts else Material(items=(), refused={})
+    extra = by_writer(run, told, unseen) if settings.questions_per_fact and facts else Material(items=(), refused={})
     items: list[SelfEdit] = []
     for number, fact in enumerate(facts):
         # However much was written, what teaches by itself keeps its place.
         room = max(settings.max_documents_per_fact - settings.min_documents_per_fact, 0)
         own = [item for item in extra.items if item.fact_id == fact.id][:room]
-        base = without_leaks(floor(fact, asked[number], settings), held_out)
+        base = without_leaks(floor(fact, asked[number], settings), unseen.all)
         items += [*base[: settings.max_documents_per_fact - len(own)], *own]
         run.say("self-edits", number + 1, len(facts))
     return Material(items=tuple(items), refused=extra.refused)
 
 
-def by_writer(run: Run, told: list[tuple[Fact, Vectors]], held_out: list[Question]) -> Material:
+def by_writer(run: Run, told: list[tuple[Fact, Vectors]], unseen: Unseen) -> Material:
     """What the writer wrote: single questions, or the full portfolio where it can be expected to keep to a form."""
     backends, settings = run.backends, run.backends.settings.self_edit
     facts, vectors = [fact for fact, _ in told], np.stack([vector for _, vector in told])
-    texts = [question.text for question in held_out]
+    texts = [question.text for question in unseen.all]
     with writing(backends, run.scope) as writer:
         if settings.portfolio == "questions" or (settings.portfolio == "auto" and backends.writer is None):
             return written(facts, vectors, texts, writer, run.seed)
-        by_likelihood = reward_by_likelihood(backends.model, backends.settings.model.system_prompt, held_out)
+        by_likelihood = reward_by_likelihood(backends.model, backends.settings.model.system_prompt, unseen.apart)
         task = Assignment(
             facts=facts,
             vectors=vectors,

@@ -235,6 +235,13 @@ def report_of(
     state: CycleState = "promoted" if verdict.decision.verdict == "promote" else "rejected"
     learned = sum(outcome.state == "learned" for outcome in outcomes)
     reason = f"{learned} of {len(outcomes)} facts learned" if state == "promoted" else "; ".join(verdict.decision.reasons)
+    if training.budget is not None:
+        settings = run.backends.settings.training
+        limit = settings.max_tokens if training.budget == "tokens" else f"{settings.max_minutes:g}"
+        reason += (
+            f"; training was stopped by training.max_{training.budget} = {limit} in pass {training.passes} of {settings.max_passes},"
+            f" after {training.steps} steps"
+        )
     return CycleReport(
         cycle_id=run.id,
         scope=run.scope,

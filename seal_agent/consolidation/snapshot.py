@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from seal_agent import __version__
+from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.backends import Backends
 from seal_agent.types import Adapter, Fact
 
 DECIDING = ("self_edit", "training", "gate")
 """Sections of the settings that change what a cycle makes of its facts."""
-NOT_DECIDING = {"training": {"max_minutes", "isolated", "max_memory_mb", "min_free_mb"}}
+NOT_DECIDING = {"training": TrainingSettings.NOT_DECIDING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,8 @@ class Item:
     start: int
     """Where the answer begins."""
     weight: float
-    anchor: bool
+    fact: str | None
+    """Id of the fact that it teaches or asks for; None for anchors."""
     entering: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     """Hidden states entering the first trained layer: [len(ids), hidden]."""
     teacher: torch.Tensor = field(default_factory=lambda: torch.empty(0))
@@ -45,6 +46,10 @@ class Item:
     """Their log-probabilities, made to add up to 1: same shape."""
     rests: bool = False
     """Whether the next pass goes without it: `loop.awake`."""
+
+    @property
+    def anchor(self) -> bool:
+        return self.fact is None
 
 
 def layers_of(model: PreTrainedModel) -> torch.nn.ModuleList:

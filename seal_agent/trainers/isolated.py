@@ -1,8 +1,9 @@
 """Training in a child process, so that the agent never pays for the night: low priority, limits on memory and time, its own crash.
 
 Whatever becomes of the child (out of memory, a segmentation fault, a limit), here it is a `TrainingError` with the reason, and the agent
-goes on with the adapter it had. The study material goes to the child through a pipe and never touches the disk. Deliberately imports no
-torch: `worker.py` is what runs in the child.
+goes on with the adapter it had. A child whose budget is used up ends by itself with what it has; only one that does not is ended here. The
+study material goes to the child through a pipe and never touches the disk. Deliberately imports no torch: `worker.py` is what runs in the
+child.
 """
 
 import json
@@ -58,6 +59,7 @@ class Job:
     probes: tuple[Example, ...]
     out: Path
     seed: int
+    checkpoint: Path | None = None
 
 
 JOB = TypeAdapter(Job)
@@ -105,6 +107,7 @@ class IsolatedTrainer:
         seed: int,
         progress: ProgressCallback,
         should_stop: Callable[[], bool],
+        checkpoint: Path | None = None,
     ) -> TrainingResult:
         if out.exists():
             raise TrainingError(f"{out} exists already; an adapter is trained into a new folder.")
@@ -119,6 +122,7 @@ class IsolatedTrainer:
             probes=tuple(probes),
             out=out,
             seed=seed,
+            checkpoint=checkpoint,
         )
         try:
             with tempfile.TemporaryFile() as words, Child(self._command, words) as child:

@@ -3,10 +3,10 @@
 What a row's loss is stands in `trainers/losses.py`; what the examples are, and where the adapter goes, in `trainers/lora.py`.
 """
 
+import json
 import math
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -14,50 +14,21 @@ from peft import PeftModel
 from torch.nn.functional import cross_entropy, log_softmax
 
 from seal_agent.config import TrainingSettings
-from seal_agent.errors import CycleInterruptedError, TrainingError
+from seal_agent.errors import TrainingError
 from seal_agent.models.local import LocalModel
+from seal_agent.trainers.checkpoint import Checkpoint, Done
 from seal_agent.trainers.cores import Cores
 from seal_agent.trainers.frozen import Item, Upper
 from seal_agent.trainers.losses import anchor_loss, distilled_loss, likelihood_loss
-from seal_agent.types import Progress, ProgressCallback
+from seal_agent.trainers.watch import Watch
+from seal_agent.types import Budget
 
 WARM_UP = 0.05
 MAX_GRADIENT_NORM = 1.0
 
 
-class Watch:
-    """Tells the caller how far training is, and training when to stop."""
-
-    def __init__(self, progress: ProgressCallback, should_stop: Callable[[], bool], max_minutes: float) -> None:
-        self._progress = progress
-        self._should_stop = should_stop
-        self._max_minutes = max_minutes
-        self._started = time.perf_counter()
-
-    def check(self) -> None:
-        if self._should_stop():
-            raise CycleInterruptedError("Training was stopped on request; nothing was promoted.")
-        if time.perf_counter() - self._started > self._max_minutes * 60:
-            raise TrainingError(f"Training took longer than training.max_minutes={self._max_minutes:g}; raise it or teach fewer facts.")
-
-    def report(self, loss: float, step: int, total_steps: int, tokens: int, detail: str = "") -> None:
-        elapsed = time.perf_counter() - self._started
-        left = elapsed / step * (total_steps - step)
-        self._progress(
-            Progress(
-                stage="train",
-                done=step,
-                total=total_steps,
-                detail=detail,
-                loss=loss,
-                tokens_per_second=tokens / elapsed,
-                seconds_left=left,
-            )
-        )
-
-
 class Run:
-    """One training run's state: optimiser, step, tokens."""
+    """One training run's state: optimiser, steps, tokens, what its passes came to and why it ended."""
 
     def __init__(self, model: LocalModel, view: PeftModel, first_layer: int, settings: TrainingSettings, watch: Watch) -> None:
         self._model = model
@@ -66,35 +37,93 @@ class Run:
         self._watch = watch
         self.step = 0
         self.tokens = 0
+        self.losses: list[float] = []
+        """Mean per step, of each pass."""
+        self.learnt = False
+        """Whether the probes ended it."""
+        self.budget: Budget | None = None
+        self._settled: frozenset[str] = frozenset()
         self._cores = Cores(torch.get_num_threads() if model.device.type == "cpu" else 1)
         self._trained = [p for p in view.parameters() if p.requires_grad]
         self._optimizer = torch.optim.AdamW(self._trained, lr=settings.learning_rate, weight_decay=0.0, fused=True)
 
-    def passes(self, items: list[Item], probes: list[Item], seed: int) -> tuple[list[float], bool]:
-        """Go over the items until the probes are learnt or the passes are used up; return (mean loss per pass, stopped early)."""
+    def passes(self, items: list[Item], probes: list[Item], seed: int, kept: Checkpoint) -> None:
+        """Go over the items until the probes are learnt, a budget is used up or the passes are over, from where an earlier run got to."""
         order = random.Random(seed)
-        losses: list[float] = []
         self._upper.check(self._model, max(items, key=lambda item: len(item.ids)))
         try:
-            while len(losses) < self._settings.max_passes:
-                losses.append(self._one_pass(bucketed(awake(items), self._settings.batch_size, order), len(losses)))
-                if probes and self._probe_loss(probes) < self._settings.target_loss:
-                    break
+            self._take_up(kept, items, order)
+            while len(self.losses) < self._settings.max_passes and not self.learnt and self.budget is None:
+                chosen = awake(items, self._settled, self._settings.settled_share, len(self.losses))
+                self._one_pass(bucketed(chosen, self._settings.batch_size, order))
+                if self.budget is None:
+                    self._ask(probes)
+                    kept.write(self._done(kept.run, items, order), self._tensors())
         finally:
             self._cores.close()
             self._upper.restore()
-        return losses, len(losses) < self._settings.max_passes
 
-    def _one_pass(self, batches: list[list[Item]], before: int) -> float:
-        """One pass after `before` others; return the mean loss per step."""
-        summed = 0.0
+    def _one_pass(self, batches: list[list[Item]]) -> None:
+        """One pass after those that were, or as much of it as the budgets allow."""
+        losses: list[float] = []
+        before = len(batches) * len(self.losses)
         total_steps = len(batches) * self._settings.max_passes  # as if all passes were as long as this one
-        for step, batch in enumerate(batches, start=len(batches) * before):
+        for step, batch in enumerate(batches, start=before):
             self._watch.check()
-            loss = self._one_step(batch, schedule(step, total_steps))
-            summed += loss
-            self._watch.report(loss, step + 1, total_steps, self.tokens)
-        return summed / len(batches)
+            self.budget = self._watch.spent(self.tokens + size(batch), self.step)
+            if self.budget is not None:
+                break
+            losses.append(self._one_step(batch, schedule(step, total_steps)))
+            self._watch.report(losses[-1], step + 1, total_steps, self.tokens)
+        if losses:
+            self.losses.append(sum(losses) / len(losses))
+
+    def _ask(self, probes: list[Item]) -> None:
+        """After a pass: what of the probes is known, and whether that is enough."""
+        if not probes or not (self._settings.target_loss or self._settings.settled_share < 1):
+            return
+        scores = self._scored(probes)
+        # The median: one hard probe does not keep training going.
+        self.learnt = sorted(sum(score) / len(score) for score in scores)[len(scores) // 2] < self._settings.target_loss
+        self._settled = settled(probes, scores, self._settings.known_above)
+
+    def _take_up(self, kept: Checkpoint, items: list[Item], order: random.Random) -> None:
+        """Become what an earlier run was after its last whole pass, if it left anything."""
+        found = kept.read()
+        if found is None:
+            return
+        done, tensors = found
+        self.step, self.tokens, self.losses = done.steps, done.tokens, list(done.losses)
+        self.learnt, self._settled = done.learnt, frozenset(done.settled)
+        version, internal, gauss = json.loads(done.order)
+        order.setstate((version, tuple(internal), gauss))
+        for item, rests in zip(items, done.rests, strict=True):
+            item.rests = rests
+        with torch.no_grad():
+            for number, parameter in enumerate(self._trained):
+                parameter.copy_(tensors[f"{number}.weight"])
+        states = {number: optimizer_state(tensors, number) for number in range(len(self._trained))}
+        self._optimizer.load_state_dict({"state": states, "param_groups": self._optimizer.state_dict()["param_groups"]})
+        self._watch.go_on(done.seconds)
+
+    def _done(self, run: str, items: list[Item], order: random.Random) -> Done:
+        return Done(
+            run=run,
+            steps=self.step,
+            tokens=self.tokens,
+            seconds=self._watch.seconds,
+            losses=tuple(self.losses),
+            order=json.dumps(order.getstate()),
+            rests=tuple(item.rests for item in items),
+            settled=tuple(sorted(self._settled)),
+            learnt=self.learnt,
+        )
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """The trained weights and what the optimiser keeps of each, by number."""
+        weights = {f"{number}.weight": parameter for number, parameter in enumerate(self._trained)}
+        states = self._optimizer.state_dict()["state"]
+        return {**weights, **{f"{number}.{name}": kept for number, state in states.items() for name, kept in state.items()}}
 
     def _one_step(self, batch: list[Item], factor: float) -> float:
         """One update with `factor` of the learning rate; return the batch's mean loss."""
@@ -107,7 +136,7 @@ class Run:
         torch.nn.utils.clip_grad_norm_(self._trained, MAX_GRADIENT_NORM)
         self._optimizer.step()
         self.step += 1
-        self.tokens += sum(len(item.ids) for item in batch)
+        self.tokens += size(batch)
         return loss
 
     def _shared_out(self, batch: list[Item]) -> tuple[float, list[torch.Tensor]]:
@@ -151,17 +180,34 @@ class Run:
         with torch.no_grad():
             return torch.split(log_softmax(self._upper.logits(torch.cat(hidden)), dim=-1), [len(rows) for rows in hidden])
 
-    def _probe_loss(self, probes: list[Item]) -> float:
-        """Median over the probes of the mean loss per answer token, in nats: one hard probe does not keep training going."""
-        values = []
+    def _scored(self, probes: list[Item]) -> list[list[float]]:
+        """Of each probe, the loss of each answer token, in nats."""
+        scores: list[list[float]] = []
         with torch.no_grad():
             for first in range(0, len(probes), self._settings.batch_size):
                 batch = probes[first : first + self._settings.batch_size]
                 logits = torch.split(self._upper.logits(self._upper.last_hidden(batch)), [len(item.ids) - item.start for item in batch])
                 for item, part in zip(batch, logits, strict=True):
                     targets = torch.tensor(item.ids[item.start :], device=part.device)
-                    values.append(float(cross_entropy(part, targets)))
-        return sorted(values)[len(values) // 2]
+                    scores.append(cross_entropy(part, targets, reduction="none").tolist())
+        return scores
+
+
+def optimizer_state(tensors: Mapping[str, torch.Tensor], number: int) -> dict[str, torch.Tensor]:
+    start = f"{number}."
+    return {name.removeprefix(start): kept for name, kept in tensors.items() if name.startswith(start) and name != f"{number}.weight"}
+
+
+def size(batch: Sequence[Item]) -> int:
+    """Tokens that go through the model, without padding."""
+    return sum(len(item.ids) for item in batch)
+
+
+def settled(probes: Sequence[Item], scores: Sequence[Sequence[float]], known_above: float) -> frozenset[str]:
+    """The facts all of whose probes are known, each token of their answers."""
+    least = -math.log(known_above)
+    open_ones = {probe.fact for probe, score in zip(probes, scores, strict=True) if not all(loss < least for loss in score)}
+    return frozenset(probe.fact for probe in probes if probe.fact is not None and probe.fact not in open_ones)
 
 
 def require_finite(loss: float, step: int, rate: float) -> None:
@@ -178,12 +224,23 @@ def schedule(step: int, total_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, total_steps - warm_up)))
 
 
-def awake(items: list[Item]) -> list[Item]:
-    """The items of the next pass: one whose whole answer was known in the last one taught nothing there, and rests for one pass."""
-    chosen = [item for item in items if not item.rests]
+def awake(items: list[Item], settled: frozenset[str], share: float, before: int) -> list[Item]:
+    """The items of the next pass, the first where `before` is 0.
+
+    One whose whole answer was known in the last pass taught nothing there, and rests for one. Of the facts that are settled, `share` of the
+    items stay, others in each pass: enough not to forget them.
+    """
+    stay = [item for item in items if item.fact not in settled]
+    stay += replayed([item for item in items if item.fact in settled], share, before)
+    chosen = [item for item in stay if not item.rests]
     for item in items:
         item.rests = False
-    return chosen if any(not item.anchor for item in chosen) else items
+    return next((some for some in (chosen, stay) if any(not item.anchor for item in some)), items)
+
+
+def replayed(items: Sequence[Item], share: float, before: int) -> list[Item]:
+    """So many of the items, evenly over them, beginning with another one each time."""
+    return [item for place, item in enumerate(items, before) if int((place + 1) * share) > int(place * share)]
 
 
 def bucketed(items: list[Item], batch_size: int, order: random.Random) -> list[list[Item]]:

@@ -2,9 +2,9 @@
 
 Loss on answer tokens only, batches of similar length, the output head on labelled positions only, the frozen layers below the first
 LoRA run once (`trainers/frozen.py`), each core on rows of its own (`trainers/cores.py`), everything seeded: the same examples give the
-same bytes on a CPU with the same number of threads. Anchors are held to the base's own next-token distribution; how facts are learnt is
-`training.objective`. It knows nothing of facts or gates, and never continues from an earlier adapter. SEAL's own recipe is in
-`trainers/seal.py`.
+same bytes on a CPU with the same number of threads, in one go or taken up after a crash (`trainers/checkpoint.py`). Anchors are held to
+the base's own next-token distribution; how facts are learnt is `training.objective`. It knows nothing of facts or gates, and never
+continues from an earlier adapter. SEAL's own recipe is in `trainers/seal.py`.
 """
 
 import errno
@@ -24,10 +24,12 @@ from seal_agent.config import TrainingSettings
 from seal_agent.errors import StoreFullError, TrainingError
 from seal_agent.models.local import LocalModel
 from seal_agent.models.making_lora import making_lora
+from seal_agent.trainers.checkpoint import Checkpoint, run_id
 from seal_agent.trainers.frozen import Item, fill, layers_of
-from seal_agent.trainers.loop import Run, Watch
+from seal_agent.trainers.loop import Run, size
 from seal_agent.trainers.mixing import Mixer
 from seal_agent.trainers.teaching import fill_teachers
+from seal_agent.trainers.watch import Watch
 from seal_agent.types import Example, ProgressCallback, TrainingResult
 
 logger = logging.getLogger(__name__)
@@ -45,8 +47,9 @@ class LoraTrainer:
         self._settings = settings
 
     def estimate(self, examples: Sequence[Example]) -> tuple[int, float]:
-        tokens = sum(len(item.ids) for item in self._encode(examples)) * self._settings.max_passes
-        return tokens, tokens / measure_speed(self._model, self._settings.layer_share)
+        tokens = size(self._encode(examples)) * self._settings.max_passes
+        tokens = min(tokens, self._settings.max_tokens or tokens)
+        return tokens, min(tokens / measure_speed(self._model, self._settings.layer_share), self._settings.max_minutes * 60)
 
     def train(
         self,
@@ -57,32 +60,33 @@ class LoraTrainer:
         seed: int,
         progress: ProgressCallback,
         should_stop: Callable[[], bool],
+        checkpoint: Path | None = None,
     ) -> TrainingResult:
         if out.exists():
             raise TrainingError(f"{out} exists already; an adapter is trained into a new folder.")
         items, held_out = self._encode(opened(examples, self._settings.context_share)), self._encode(probes)
         if all(item.anchor for item in items):
             raise TrainingError("There is nothing to train on: no example has an answer.")
-        started = time.perf_counter()
+        watch = Watch(progress, should_stop, self._settings)
         first_layer = self._first_layer()
         view = self._new_adapter(seed, first_layer)
-        watch = Watch(progress, should_stop, self._settings.max_minutes)
         if self._settings.objective == "mixed":
-            Mixer(self._model, self._settings.mixed_share, seed).rewrite(items, watch.check)
+            Mixer(self._model, self._settings.mixed_share, seed).rewrite(items, watch.check_before)
         if self._settings.objective == "distilled":
             fill_teachers(self._model, items, FILL_TOKENS)
         fill(self._model, [*items, *held_out], first_layer, FILL_TOKENS)
         run = Run(self._model, view, first_layer, self._settings, watch)
-        losses, stopped = run.passes(items, held_out, seed)
+        run.passes(items, held_out, seed, Checkpoint(checkpoint, run_id(self._model, self._settings, items, held_out, seed)))
         save(view, out)
         return TrainingResult(
             path=out,
             steps=run.step,
-            passes=len(losses),
+            passes=len(run.losses),
             trained_tokens=run.tokens,
-            seconds=time.perf_counter() - started,
-            losses=tuple(losses),
-            stopped_early=stopped,
+            seconds=watch.seconds,
+            losses=tuple(run.losses),
+            stopped_early=run.learnt and len(run.losses) < self._settings.max_passes,
+            budget=run.budget,
         )
 
     def _encode(self, examples: Sequence[Example]) -> list[Item]:
@@ -91,7 +95,7 @@ class LoraTrainer:
             ids, start = self._model.encode_pair(example.prompt, example.answer, ended=example.ended)
             start = 1 if example.loss_on == "all" else start  # the first token follows from nothing
             if len(ids) > start:  # an empty answer that was cut off has nothing to learn, and a mean over nothing is not a number
-                item = Item(ids=ids, start=start, weight=example.weight, anchor=example.fact_id is None, ended=example.ended)
+                item = Item(ids=ids, start=start, weight=example.weight, fact=example.fact_id, ended=example.ended)
                 if example.source and example.prompt:
                     item.open_ids = self._model.encode_prompt(with_source(example).prompt)
                 items.append(item)

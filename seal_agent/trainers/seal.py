@@ -6,8 +6,8 @@ would take hours; there it is `PADDED_ON_CPU`, or the longest document where tha
 """
 
 import random
-import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -17,9 +17,10 @@ from seal_agent.config import TrainingSettings
 from seal_agent.errors import TrainingError
 from seal_agent.models.local import LocalModel
 from seal_agent.models.making_lora import making_lora
-from seal_agent.trainers.loop import MAX_GRADIENT_NORM, Watch, require_finite
+from seal_agent.trainers.loop import MAX_GRADIENT_NORM, require_finite
 from seal_agent.trainers.lora import linear_names, measure_speed, save
-from seal_agent.types import Example, ProgressCallback, TrainingResult
+from seal_agent.trainers.watch import Watch
+from seal_agent.types import Budget, Example, ProgressCallback, TrainingResult
 
 RANK = 32
 ALPHA = 64
@@ -57,11 +58,22 @@ def split_lines(text: str) -> list[str]:
     return pairs
 
 
+@dataclass(slots=True)
+class Course:
+    """What the epochs came to."""
+
+    losses: list[float] = field(default_factory=list)
+    """Mean per step, of each epoch."""
+    steps: int = 0
+    tokens: int = 0
+    budget: Budget | None = None
+
+
 class SealTrainer:
     """Implements `seal_agent.protocols.Trainer` with SEAL's recipe; `rank`, `learning_rate` and the like of the settings don't apply.
 
     Examples become documents: an empty prompt's answer is one as it is, a question and its answer are one together, and each source is
-    one. `objective="passage"` trains on the sources alone. Anchors and probes are left out, as SEAL has none.
+    one. `objective="passage"` trains on the sources alone. Anchors and probes are left out, as SEAL has none; no checkpoint is kept either.
     """
 
     def __init__(self, model: LocalModel, settings: TrainingSettings) -> None:
@@ -70,8 +82,9 @@ class SealTrainer:
 
     def estimate(self, examples: Sequence[Example]) -> tuple[int, float]:
         texts = self._encode(examples)
-        padded = len(texts) * self._padded_to(texts) * EPOCHS
-        return sum(map(len, texts)) * EPOCHS, padded / measure_speed(self._model, layer_share=1.0)
+        tokens, padded = sum(map(len, texts)) * EPOCHS, len(texts) * self._padded_to(texts) * EPOCHS
+        seconds = padded / measure_speed(self._model, layer_share=1.0)
+        return min(tokens, self._settings.max_tokens or tokens), min(seconds, self._settings.max_minutes * 60)
 
     def train(
         self,
@@ -82,50 +95,58 @@ class SealTrainer:
         seed: int,
         progress: ProgressCallback,
         should_stop: Callable[[], bool],
+        checkpoint: Path | None = None,
     ) -> TrainingResult:
         if out.exists():
             raise TrainingError(f"{out} exists already; an adapter is trained into a new folder.")
         texts = self._encode(examples)
         if not texts:
             raise TrainingError("There is nothing to train on: no example has a text" + self._missing_sources() + ".")
-        started = time.perf_counter()
+        watch = Watch(progress, should_stop, self._settings)
         view = self._new_adapter(seed)
-        losses = self._epochs(view, texts, seed, Watch(progress, should_stop, self._settings.max_minutes))
+        course = self._epochs(view, texts, seed, watch)
         save(view, out)
         return TrainingResult(
             path=out,
-            steps=len(texts) * EPOCHS,
-            passes=EPOCHS,
-            trained_tokens=sum(map(len, texts)) * EPOCHS,
-            seconds=time.perf_counter() - started,
-            losses=tuple(losses),
-            stopped_early=False,
+            steps=course.steps,
+            passes=len(course.losses),
+            trained_tokens=course.tokens,
+            seconds=watch.seconds,
+            losses=tuple(course.losses),
+            budget=course.budget,
         )
 
     def _missing_sources(self) -> str:
         return ", and objective 'passage' trains on sources alone" if self._settings.objective == "passage" else ""
 
-    def _epochs(self, view: PeftModel, texts: Sequence[list[int]], seed: int, watch: Watch) -> list[float]:
+    def _epochs(self, view: PeftModel, texts: Sequence[list[int]], seed: int, watch: Watch) -> Course:
         trained = [p for p in view.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.0, fused=True)
         length, total = self._padded_to(texts), len(texts) * EPOCHS
         detail = "" if length >= PADDED else f"padded to {length} tokens, not {PADDED:,}: no GPU"
-        order, losses, tokens = random.Random(seed), [], 0
-        for epoch in range(EPOCHS):
-            summed = 0.0
-            for step, text in enumerate(order.sample(list(texts), len(texts)), epoch * len(texts)):
+        order, course = random.Random(seed), Course()
+        for _ in range(EPOCHS):
+            losses: list[float] = []
+            for text in order.sample(list(texts), len(texts)):
                 watch.check()
-                optimizer.param_groups[0]["lr"] = RATE * (1 - step / total)
+                course.budget = watch.spent(course.tokens + len(text), course.steps)
+                if course.budget is not None:
+                    break
+                optimizer.param_groups[0]["lr"] = RATE * (1 - course.steps / total)
                 loss = self._loss(view, text, length)
-                require_finite(float(loss.detach()), step, RATE)
+                require_finite(float(loss.detach()), course.steps, RATE)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 torch.nn.utils.clip_grad_norm_(trained, MAX_GRADIENT_NORM)
                 optimizer.step()
-                summed, tokens = summed + float(loss.detach()), tokens + len(text)
-                watch.report(float(loss.detach()), step + 1, total, tokens, detail)
-            losses.append(summed / len(texts))
-        return losses
+                losses.append(float(loss.detach()))
+                course.steps, course.tokens = course.steps + 1, course.tokens + len(text)
+                watch.report(losses[-1], course.steps, total, course.tokens, detail)
+            if losses:
+                course.losses.append(sum(losses) / len(losses))
+            if course.budget is not None:
+                break
+        return course
 
     def _loss(self, view: PeftModel, text: list[int], length: int) -> torch.Tensor:
         """Mean over all positions, padding included: that is the recipe."""

@@ -48,7 +48,13 @@ def work(job: Job, out: IO[str], stop: threading.Event) -> object:
         say(out, {"progress": PROGRESS.dump_python(step, mode="json")})
 
     result = chosen(model, job.training).train(
-        job.examples, probes=job.probes, out=job.out, seed=job.seed, progress=progress, should_stop=stop.is_set
+        job.examples,
+        probes=job.probes,
+        out=job.out,
+        seed=job.seed,
+        progress=progress,
+        should_stop=stop.is_set,
+        checkpoint=job.checkpoint,
     )
     return RESULT.dump_python(dataclasses.replace(result), mode="json")
 

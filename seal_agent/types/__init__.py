@@ -11,7 +11,18 @@ from seal_agent.types.evaluation import Check, Decision, Evaluation, Finding, Fi
 from seal_agent.types.facts import Fact, FactChange, FactEvent, FactKind, FactState, Source
 from seal_agent.types.scopes import MAX_ID_LENGTH, ScopeId
 from seal_agent.types.search import Context, Hit, Where
-from seal_agent.types.study import Example, Generation, Progress, ProgressCallback, Question, SelfEdit, SelfEditKind, TrainingResult, silent
+from seal_agent.types.study import (
+    Budget,
+    Example,
+    Generation,
+    Progress,
+    ProgressCallback,
+    Question,
+    SelfEdit,
+    SelfEditKind,
+    TrainingResult,
+    silent,
+)
 
 __all__ = [
     "BASE",
@@ -20,6 +31,7 @@ __all__ = [
     "AdapterState",
     "Answer",
     "AnswerVerdict",
+    "Budget",
     "Check",
     "Context",
     "CyclePlan",

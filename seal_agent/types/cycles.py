@@ -64,6 +64,7 @@ class CyclePlan:
     episodes: int
     estimated_tokens: int
     estimated_seconds: float
+    """Of training, at most its budget, and of judging what comes of it."""
     reason: str
     """Why there is something to do, or nothing."""
 

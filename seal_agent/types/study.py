@@ -8,6 +8,7 @@ from typing import Literal
 from seal_agent.types.episodes import Turn
 
 SelfEditKind = Literal["restatement", "question", "cloze", "rewrite", "implication", "relation", "reverse", "negative", "unknown"]
+Budget = Literal["tokens", "minutes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,3 +99,6 @@ class TrainingResult:
     losses: tuple[float, ...]
     """Mean loss per answer token, one per pass, in nats."""
     stopped_early: bool = False
+    """The probes were learnt before the last pass."""
+    budget: Budget | None = None
+    """Which budget ended it, perhaps within its last pass: `training.max_tokens` or `training.max_minutes`."""

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import portions
+from benchmarks.early_stop import told
 from benchmarks.portions import Portions
 from seal_agent.errors import UsageError
 
@@ -42,3 +44,37 @@ def test_once_the_time_is_up_only_what_is_done_is_wanted(tmp_path: Path) -> None
     Portions(tmp_path / "out", SEED).result("a", lambda: 1)
     over = Portions(tmp_path / "out", SEED, minutes=0)
     assert (over.wants("a"), over.wants("b")) == (True, False)
+
+
+def test_what_keeps_a_benchmark_from_running_is_told_before_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(portions, "LocalModel", lambda *_: pytest.fail("loaded"))
+    Portions(tmp_path / "out", SEED)
+    options = portions.parser("any", "Doc.", quick="less").parse_args(["--out", str(tmp_path / "out"), "--json"])
+    assert portions.run(options, {}, lambda *_: pytest.fail("measured"), lambda _: pytest.fail("shown")) == 2
+    said = capsys.readouterr()
+    assert (said.out, "Name another --out" in said.err) == ("", True)
+
+
+def test_a_benchmark_shows_its_figures_and_ends_with_them_as_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(portions, "LocalModel", lambda *_: None)
+    monkeypatch.setattr(portions, "resolve", lambda _: None)
+    options = portions.parser("any", "Doc.", quick="less").parse_args(["--json"])
+    shown: list[object] = []
+    assert portions.run(options, {}, lambda *_: {"a": 1}, shown.append) == 0
+    assert (shown, capsys.readouterr().out) == ([{"a": 1}], '{"a": 1}\n')
+
+
+@pytest.mark.parametrize(("asked", "expected"), [([], (4, 3)), (["--quick"], (2, 1)), (["--quick", "--seeds", "5"], (2, 5))])
+def test_sizes_are_those_asked_for_then_the_quick_ones_then_the_default(asked: list[str], expected: tuple[int, int]) -> None:
+    parser = portions.parser("any", "Doc.", quick="less")
+    portions.add_sizes(parser, facts=4, seeds=3)
+    assert portions.sizes(parser.parse_args(asked), quick=(2, 1), default=(4, 3)) == expected
+
+
+def test_there_are_customers_enough_to_stop_early_for() -> None:
+    assert len(told(4)) >= 3
+    assert all(len(facts) == 4 for facts in told(4).values())

@@ -4,7 +4,9 @@ import itertools
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
@@ -15,8 +17,8 @@ from seal_agent.consolidation import cycle
 from seal_agent.consolidation.selection import tried_last
 from seal_agent.errors import TrainingError
 from seal_agent.ledger import adapters, fact_history
-from seal_agent.testing import ScriptedModel
-from seal_agent.types import CycleReport, Progress, Turn, silent
+from seal_agent.testing import InstantTrainer, ScriptedModel
+from seal_agent.types import CycleReport, Example, Progress, ProgressCallback, TrainingResult, Turn, silent
 from tests.consolidation.brains import ALLERGY, ANA, BASE_SHA256, BEN, CAR, DIET, HOME, LISBON, START, SUPPORT, Brain, turn
 
 
@@ -434,3 +436,33 @@ def test_a_shared_fact_of_a_rejected_candidate_is_not_tried_again_every_night(br
     brain.hear(DIET, scope=ANA)
     assert brain.with_settings(gate={"min_gain": 1.0}).night(ANA).state == "rejected"
     assert brain.night(ANA).state == "skipped"
+
+
+class Cut(InstantTrainer):
+    """Says that a budget ended it in its second pass."""
+
+    def train(
+        self,
+        examples: Sequence[Example],
+        *,
+        probes: Sequence[Example],
+        out: Path,
+        seed: int,
+        progress: ProgressCallback,
+        should_stop: Callable[[], bool],
+        checkpoint: Path | None = None,
+    ) -> TrainingResult:
+        result = super().train(examples, probes=probes, out=out, seed=seed, progress=progress, should_stop=should_stop)
+        return replace(result, passes=2, steps=7, budget="minutes")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_a_budget_cut_short_is_judged_like_anything_and_the_report_says_so(brain: Brain, refused: bool) -> None:
+    brain.hear(DIET)
+    cut = brain.with_parts(trainer=Cut()).with_settings(gate={"min_gain": 1.0, "min_recall": 1.0} if refused else {})
+    report = cut.night()
+    assert report.state == ("rejected" if refused else "promoted")
+    assert report.reason.endswith("training was stopped by training.max_minutes = 60 in pass 2 of 5, after 7 steps")
+    [adapter] = cut.folders()
+    figures = json.loads((cut.artefacts / adapter / "MANIFEST.json").read_text())["training"]
+    assert (figures["budget"], figures["steps"]) == ("minutes", 7)

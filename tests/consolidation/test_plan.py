@@ -1,9 +1,14 @@
 """What a dry run tells, and that it changes nothing and asks no model."""
 
+from collections.abc import Sequence
+
+import pytest
 from sqlalchemy import select
 
+from seal_agent.consolidation.planning import JUDGING_SHARE
 from seal_agent.ledger import schema
-from seal_agent.testing import ScriptedModel
+from seal_agent.testing import InstantTrainer, ScriptedModel
+from seal_agent.types import Example
 from tests.consolidation.brains import ALLERGY, DIET, HOME, LISBON, Brain
 
 TABLES = (schema.episodes, schema.entries, schema.facts, schema.cycles, schema.adapters, schema.live, schema.live_history)
@@ -48,3 +53,20 @@ def test_a_plan_asks_no_model(brain: Brain) -> None:
     brain.hear(DIET, HOME)
     brain.with_parts(model=model).plan()
     assert model.calls == []
+
+
+class Slow(InstantTrainer):
+    """Says that training takes a hundred seconds."""
+
+    def estimate(self, examples: Sequence[Example]) -> tuple[int, float]:
+        return 1, 100.0
+
+
+def test_the_time_of_a_plan_leaves_room_for_judging_what_was_trained(brain: Brain) -> None:
+    brain.hear(DIET)
+    slow = brain.with_parts(trainer=Slow())
+    assert slow.plan().estimated_seconds == 100 + 100 * JUDGING_SHARE
+    took = slow.night().seconds["evaluate"]
+    assert took > 0
+    brain.hear(LISBON)
+    assert slow.plan().estimated_seconds == pytest.approx(100 + took)

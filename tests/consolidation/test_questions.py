@@ -4,7 +4,7 @@ import pytest
 
 from seal_agent.consolidation.asking import Asked, Topics
 from seal_agent.consolidation.preparing import prepare
-from seal_agent.consolidation.questions import hold_out, without_leaks
+from seal_agent.consolidation.questions import hold_out, set_apart, without_leaks
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.self_edit import LEAK, overlap
 from seal_agent.testing import ScriptedModel
@@ -47,6 +47,14 @@ def test_nothing_is_held_out_when_nothing_is_to_be() -> None:
     assert hold_out(fact(HOME), asked(6), 0) == ([], asked(6))
 
 
+@pytest.mark.parametrize(("ways", "expected"), [(0, 0), (2, 0), (3, 2), (12, 2)])
+def test_what_training_stops_by_is_one_way_in_both_persons_and_leaves_two_ways(ways: int, expected: int) -> None:
+    questions, rest = set_apart(fact(HOME), asked(ways))
+    assert [question.text for question in questions] == ["third 1", "first 1"][:expected]
+    assert all(question.reference == fact(HOME).text for question in questions)
+    assert len(rest) == ways - (expected > 0)
+
+
 def test_material_in_nearly_the_same_words_is_dropped() -> None:
     held = [Question(id="q", text="Which city does Ana live in?", answers=("Porto",))]
 
@@ -66,8 +74,11 @@ def test_nothing_held_out_is_in_what_is_trained_on(brain: Brain) -> None:
     assert len(lesson.held_out) >= len(QUOTES)
     taught = [example.prompt[-1].content for example in lesson.examples if example.fact_id is not None]
     assert len(taught) > 4 * len(QUOTES)
-    assert max(overlap(question.text, prompt) for question in lesson.held_out for prompt in taught) < LEAK
-    assert [probe.prompt[-1].content for probe in lesson.probes] == [question.text for question in lesson.held_out]
+    stops_by = [probe.prompt[-1].content for probe in lesson.probes]
+    assert len(stops_by) >= len(QUOTES)
+    unseen = [*stops_by, *(question.text for question in lesson.held_out)]
+    assert max(overlap(question, prompt) for question in unseen for prompt in taught) < LEAK
+    assert len(set(unseen)) == len(unseen), "what training stops by judges nothing"
 
 
 def test_a_model_that_guesses_the_held_out_questions_is_refused(brain: Brain, topics: Topics) -> None:

@@ -41,6 +41,7 @@ class Counting(InstantTrainer):
         seed: int,
         progress: ProgressCallback,
         should_stop: Callable[[], bool],
+        checkpoint: Path | None = None,
     ) -> TrainingResult:
         self.runs += 1
         return super().train(examples, probes=probes, out=out, seed=seed, progress=progress, should_stop=should_stop)

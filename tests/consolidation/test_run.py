@@ -32,6 +32,7 @@ class BrokenTrainer(InstantTrainer):
         seed: int,
         progress: ProgressCallback,
         should_stop: Callable[[], bool],
+        checkpoint: Path | None = None,
     ) -> TrainingResult:
         out.mkdir()
         (out / "half.bin").write_bytes(b"half")

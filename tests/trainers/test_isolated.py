@@ -116,29 +116,39 @@ def test_a_folder_that_exists_is_refused_and_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_real_worker_gives_the_bytes_that_training_here_gives_at_low_priority(chat_folder: Path, tmp_path: Path) -> None:
+def test_a_real_worker_of_low_priority_is_killed_and_another_goes_on_to_the_bytes_of_an_undisturbed_training(
+    chat_folder: Path, tmp_path: Path
+) -> None:
     from tests.chat_models import ANCHORS, FACTS, TINY, open_chat_model, teach
 
     model = open_chat_model(chat_folder)
-    settings = TrainingSettings(**TINY)
     weights = Weights(folder=chat_folder, id="tiny", settings=ModelSettings(dtype="float32", threads=1))
-    seen: list[int] = []
+    worker = IsolatedTrainer(InstantTrainer(), weights, TrainingSettings(**TINY))
+    lowered: list[int] = []
+    steps: list[int] = []
     others = psutil.Process().children()
 
     def look(step: Progress) -> None:
-        if step.done == 1:
+        steps.append(step.done)
+        if step.done == 5 and not lowered:
             [child] = [child for child in psutil.Process().children() if child not in others]
-            seen.append(child.nice() - psutil.Process().nice())
+            lowered.append(child.nice() - psutil.Process().nice())
+            child.kill()
 
-    result = IsolatedTrainer(InstantTrainer(), weights, settings).train(
-        [*FACTS, *ANCHORS], probes=(), out=tmp_path / "child", seed=0, progress=look, should_stop=lambda: False
-    )
+    def run() -> TrainingResult:
+        out, kept = tmp_path / "child", tmp_path / "passes.bin"
+        return worker.train([*FACTS, *ANCHORS], probes=(), out=out, seed=0, progress=look, should_stop=lambda: False, checkpoint=kept)
+
+    with pytest.raises(TrainingError, match="ended by SIGKILL"):
+        run()
+    killed_after = len(steps)
+    result = run()
     here = teach(model, [*FACTS, *ANCHORS], tmp_path / "here")
     files = [tmp_path / name / "adapter_model.safetensors" for name in ("child", "here")]
     assert files[0].read_bytes() == files[1].read_bytes()
     assert (result.steps, result.losses) == (here.steps, here.losses)
-    assert seen
-    assert seen[0] > 0 or os.nice(0) >= 10
+    assert steps[killed_after] > 1, "it began again"
+    assert lowered[0] > 0 or os.nice(0) >= 10
 
 
 @pytest.mark.slow

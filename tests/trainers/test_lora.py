@@ -24,6 +24,7 @@ from tests.adapters.forge import BASE, manifest_of
 from tests.chat_models import ANCHORS, FACTS, anchor, asking, fact, hash_of_base, teach, tiny_trainer
 
 Save = Callable[..., None]
+NONE: frozenset[str] = frozenset()
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -205,7 +206,7 @@ def test_an_estimate_counts_the_tokens_of_all_passes_and_guesses_the_time(chat_m
 
 
 def items(lengths: list[int]) -> list[Item]:
-    return [Item(ids=[0] * length, start=1, weight=1.0, anchor=False) for length in lengths]
+    return [Item(ids=[0] * length, start=1, weight=1.0, fact="f") for length in lengths]
 
 
 def test_batches_of_similar_length_waste_less_than_a_tenth_on_padding() -> None:
@@ -226,15 +227,15 @@ def test_batches_come_in_another_order_each_pass_and_the_same_for_a_seed() -> No
 
 def test_what_was_known_rests_for_one_pass_and_anchors_never_do() -> None:
     known, other, anchor = items([5, 6, 7])
-    anchor.anchor, known.rests = True, True
-    assert awake([known, other, anchor]) == [other, anchor]
-    assert awake([known, other, anchor]) == [known, other, anchor]
+    anchor.fact, known.rests = None, True
+    assert awake([known, other, anchor], NONE, 1.0, 0) == [other, anchor]
+    assert awake([known, other, anchor], NONE, 1.0, 0) == [known, other, anchor]
 
 
 def test_where_everything_is_known_nothing_rests() -> None:
     known, anchor = items([5, 6])
-    anchor.anchor, known.rests = True, True
-    assert awake([known, anchor]) == [known, anchor]
+    anchor.fact, known.rests = None, True
+    assert awake([known, anchor], NONE, 1.0, 0) == [known, anchor]
 
 
 def test_what_rests_costs_nothing_and_is_learnt_all_the_same(chat_model: LocalModel, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from seal_agent.trainers.losses import anchor_loss, distilled_loss, likelihood_l
 
 
 def item(*answer: int, weight: float = 1.0) -> Item:
-    return Item(ids=[0, *answer], start=1, weight=weight, anchor=False)
+    return Item(ids=[0, *answer], start=1, weight=weight, fact="f")
 
 
 def logits(*rows: list[float]) -> torch.Tensor:
