@@ -51,6 +51,7 @@ def builders_for(ledger: Ledger, settings: Settings, given: Given, progress: Pro
             "model": (lambda: locate(settings.model.id)) if model is None else (lambda: f"{model.id}, passed in"),
             "embedder": (lambda: locate(serving)) if embedder is None else (lambda: f"{embedder.id}, passed in"),
         },
+        token_counter=(lambda: build_token_counter(settings)) if model is None else (lambda: model.count_tokens),
         reranker=reranker_for(settings, given, progress),
         embedder_id=serving,
         owns_model=model is None,
@@ -65,6 +66,12 @@ def build_model(settings: Settings, progress: ProgressCallback) -> Model:
     from seal_agent.models.local import LocalModel  # seconds of torch, only once there is something to load
 
     return LocalModel(folder, settings.model.id, settings.model)
+
+
+def build_token_counter(settings: Settings) -> Callable[[str], int]:
+    from seal_agent.models.tokens import token_counter
+
+    return token_counter(settings.model.id)
 
 
 def build_trainer(model: Model, settings: Settings, training: TrainingSettings) -> Trainer:

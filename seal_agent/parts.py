@@ -16,7 +16,7 @@ from seal_agent.async_scope import Threads
 from seal_agent.calibration import Calibration
 from seal_agent.config import Settings, TrainingSettings
 from seal_agent.consolidation.backends import Backends
-from seal_agent.errors import EmbeddingError, StoreError
+from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, StoreError
 from seal_agent.lazy import Lazy
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.protocols import Embedder, Grader, Model, Reranker, TextWriter, Trainer, Vectors
@@ -44,6 +44,8 @@ class Builders:
     """Raises `IntegrityError` for an adapter folder that must not be loaded on the weights of this hash."""
     locate: Mapping[Literal["model", "embedder"], Callable[[], str]]
     """Says where the weights are on this machine, or raises `ModelNotFoundError`; downloads nothing."""
+    token_counter: Callable[[], Callable[[str], int]]
+    """Returns what counts tokens without loading the model; raises `ModelNotFoundError` where its tokenizer is not on this machine."""
     reranker: Callable[[], Reranker] | None
     """None where hits keep the order of the search."""
     embedder_id: str
@@ -72,6 +74,7 @@ class Parts:
         self.calibrations: dict[str, Calibration | None] = {}
         """By adapter; each is fitted once, an adapter never changes."""
         self._model = Lazy(builders.model)
+        self._token_counter = Lazy(builders.token_counter)
         self._embedder = Lazy(builders.embedder)
         self._grader = Lazy(builders.grader)
         self._rerank = None if builders.reranker is None else Lazy(builders.reranker).get
@@ -110,6 +113,17 @@ class Parts:
     def loaded_model(self) -> Model | None:
         """The model if it is loaded."""
         return self._model.peek()
+
+    @property
+    def count_tokens(self) -> Callable[[str], int] | None:
+        """What counts tokens as the model does, loading no weights; None where its tokenizer is not on this machine."""
+        model = self._model.peek()
+        if model is not None:
+            return model.count_tokens
+        try:
+            return self._token_counter.get()
+        except (ModelNotFoundError, MissingDependencyError):
+            return None
 
     @property
     def embedder(self) -> Embedder:

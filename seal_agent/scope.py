@@ -6,6 +6,7 @@ passed to it can widen that. Deliberately thin: it checks, orders the steps and 
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal, get_args, overload
 
@@ -165,8 +166,8 @@ class Scope(ScopeFacts, ScopeTasks):
     ) -> Context:
         """Return the block for a prompt: the profile, then what was found, fenced and cited, in at most `budget` tokens.
 
-        The conditions are those of `search`; the profile always holds. Tokens are counted by the model if it is loaded, else estimated
-        from the words (`answering.estimate_tokens`): a search must not cost a model.
+        The conditions are those of `search`; the profile always holds. Tokens are the model's, counted by its tokenizer alone: a search
+        must not cost a model. Where that is not on this machine they are estimated (`answering.estimate_tokens`), and `estimated` says so.
         """
         tokens = self._parts.settings.retrieval.context_tokens if budget is None else budget
         if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 1:
@@ -174,8 +175,9 @@ class Scope(ScopeFacts, ScopeTasks):
         hits = self.search(query, since=since, until=until, where=where)
         with self._parts.ledger.read() as connection:
             profile = profile_facts(list_facts(connection, self._id, inherit=True))
-        model = self._parts.loaded_model
-        return build_context(self._id, query, hits, profile, tokens, answering.estimate_tokens if model is None else model.count_tokens)
+        count = self._parts.count_tokens
+        block = build_context(self._id, query, hits, profile, tokens, answering.estimate_tokens if count is None else count)
+        return replace(block, estimated=count is None)
 
     def _context_for(self, question: str, shown: Shown | None) -> Context:
         return self.context(question) if shown is None else complement(self._parts, self._id, question, shown, self.search)

@@ -69,6 +69,8 @@ def find(model_id: str, *, cache: Path | None = None) -> Path:
         return lookup(prepared_here, wheel.origin)
     if not name or looks_local(name):
         path = Path(name).expanduser()
+        if path.is_dir() and not any(path.glob("*.safetensors")) and len(packed := list(path.glob("*.gguf"))) == 1:
+            return packed[0]
         return path if path.suffix == ".gguf" and path.is_file() else checked(path)
     try:
         return from_hub_cache(name)

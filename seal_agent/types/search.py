@@ -49,3 +49,5 @@ class Context:
     tokens: int
     cited: tuple[str, ...]
     """Fact and episode ids, in order of appearance."""
+    estimated: bool = False
+    """Whether tokens were estimated from the words, because the model's tokenizer is not on this machine."""

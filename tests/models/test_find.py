@@ -38,6 +38,7 @@ def test_a_gguf_file_is_found_before_it_is_unpacked(tmp_path: Path, cache: Path)
     file = tmp_path / "model.gguf"
     file.write_bytes(b"GGUF")
     assert find(str(file), cache=cache) == file
+    assert find(str(tmp_path), cache=cache) == file, "alone in its folder"
     assert not cache.exists()
 
 
