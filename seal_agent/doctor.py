@@ -7,6 +7,8 @@ become.
 import os
 import platform
 import shutil
+import stat
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -31,6 +33,7 @@ NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph"
 LAX_RATIO = 2.0
 LAX_DROP = 0.5
 LAX_KL = 5.0
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +132,18 @@ def examine_settings(folder: Path) -> Finding:
     lax = lax_thresholds(settings.gate)
     if lax:
         return warning("settings", f"the gate lets nearly anything pass: {', '.join(lax)}", "set the defaults again in [gate]")
+    if is_open_secret(folder / SETTINGS_FILE):
+        text = f"{folder / SETTINGS_FILE} holds server.upstream_key, and others on this machine may read it"
+        return warning("settings", text, "chmod 600 it, or put the key into SEAL_SERVER__UPSTREAM_KEY")
     exists = (folder / SETTINGS_FILE).exists()
     return fine("settings", f"{folder / SETTINGS_FILE} is valid" if exists else "no seal.toml; the defaults hold")
+
+
+def is_open_secret(file: Path) -> bool:
+    """Whether a settings file (already known to be valid) holds a key and is open to others than its owner."""
+    if not file.exists() or not file.stat().st_mode & OTHERS:
+        return False
+    return bool(tomllib.loads(file.read_text(encoding="utf-8")).get("server", {}).get("upstream_key"))
 
 
 def lax_thresholds(gate: GateSettings) -> list[str]:

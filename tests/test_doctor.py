@@ -102,6 +102,23 @@ def test_broken_settings_are_a_problem(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("mode", "text", "level"),
+    [
+        (0o644, '[server]\nupstream_key = "sk-1"\n', "warning"),
+        (0o640, '[server]\nupstream_key = "sk-1"\n', "warning"),
+        (0o600, '[server]\nupstream_key = "sk-1"\n', "ok"),
+        (0o644, "[server]\nport = 1\n", "ok"),
+    ],
+)
+def test_a_settings_file_with_a_key_that_others_may_read_is_a_warning(tmp_path: Path, mode: int, text: str, level: str) -> None:
+    (tmp_path / "seal.toml").write_text(text)
+    (tmp_path / "seal.toml").chmod(mode)
+    found = named(examine_machine(tmp_path), "settings")
+    assert found.level == level
+    assert "sk-1" not in found.text
+
+
+@pytest.mark.parametrize(
     "lax",
     [
         {"min_gain": 0.0},

@@ -62,6 +62,12 @@ def test_settings_that_are_passed_win_over_the_file(tmp_path: Path) -> None:
         (b"[gate\n", "seal.toml"),
         (b"\xff\xfe", "seal.toml"),
         (b"gate = 3\n", "gate"),
+        (b'[nights]\nwindow = "99:99-05:00"\n', "window"),
+        (b'[nights]\nwindow = "* * * * *"\n', "window"),
+        (b'[nights]\nwindow = "0 0 30 2 *"\n', "window"),
+        (b'[nights]\ntime_zone = "Mars/X"\n', "time_zone"),
+        (b'[nights]\ntime_zone = "../../etc/passwd"\n', "time_zone"),
+        (b"[nights]\nshedule = 1\n", "shedule"),
     ],
     ids=lambda value: repr(value)[:30],
 )
@@ -70,6 +76,21 @@ def test_broken_settings_are_named_and_no_brain_is_made(tmp_path: Path, text: by
     with pytest.raises(SettingsError, match=why):
         open_brain(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["seal.toml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("SEAL_NIGHTS__WINDOW", "01:00-05:00\n", "window"),
+        ("SEAL_GATE__MAX_KL", "nan", "max_kl"),
+        ("SEAL_TRAINING__RANK", "8\nSEAL_GATE__MAX_KL=9", "rank"),
+        ("SEAL_NIGHTS__TIME_ZONE", "Mars/X", "time_zone"),
+    ],
+)
+def test_a_broken_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=why):
+        Settings.load(None)
 
 
 def test_a_settings_file_that_is_a_folder_is_named(tmp_path: Path) -> None:

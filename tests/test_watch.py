@@ -1,6 +1,9 @@
 """What people say of answers, and requests that fail, take a promotion back: once, with a reason, and never for good reasons lost."""
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,9 +15,13 @@ from seal_agent.errors import DeadlineError, GenerationError, OverloadedError, U
 from seal_agent.ledger.feedback import list_feedback
 from seal_agent.memory import Memory
 from seal_agent.scope import Scope
-from seal_agent.types import Adapter, Trace
+from seal_agent.types import Adapter, Answer, Trace
 from seal_agent.vitals import Vitals
 from tests.brains import learn, open_brain
+
+ALARMS = 50
+PAUSE = 0.05
+"""Seconds between a client's questions: eight threads that never rest would measure Python's lock."""
 
 
 @pytest.fixture
@@ -189,3 +196,36 @@ def test_only_the_newest_requests_count() -> None:
 @pytest.mark.parametrize(("part", "whole", "least"), [(0, 10, 0.0), (10, 10, 0.787), (5, 8, 0.348), (500, 1000, 0.474)])
 def test_chance_is_allowed_for(part: int, whole: int, least: float) -> None:
     assert watch.least_share(part, whole) == pytest.approx(least, abs=0.002)
+
+
+@pytest.mark.slow
+def test_while_eight_threads_ask_an_alarm_takes_a_promotion_back_within_a_second_and_no_request_fails(memory: Memory, ana: Scope) -> None:
+    first = night(memory, ana, "Lyon")
+    second = learn(memory, ana, {"Capital of France?": "Nice"})
+    says = {first.name: "Lyon", second.name: "Nice"}
+    asked: list[Answer] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.wait(PAUSE):
+            asked.append(ana.ask("Capital of France?", use="weights"))
+
+    with ThreadPoolExecutor(8) as clients:
+        running = [clients.submit(ask) for _ in range(8)]
+        try:
+            for _ in range(ALARMS):
+                with memory._parts.ledger.write() as conn:
+                    switch(conn, ana.id, first.name, memory._parts.clock(), "back")
+                    switch(conn, ana.id, second.name, memory._parts.clock(), promotion_reason(second.cycle_id))
+                for _ in range(5):
+                    assert ana.feedback(answered(second), "bad").rolled_back is None
+                began = time.monotonic()
+                assert ana.feedback(answered(second), "bad").rolled_back == second.name
+                assert time.monotonic() - began < 1.0
+                answer = ana.ask("Capital of France?", use="weights")
+                assert (answer.text, answer.trace.adapter) == ("Lyon", first.name)
+        finally:
+            stop.set()
+    assert [one.exception() for one in running] == [None] * 8
+    assert {(answer.trace.adapter, answer.text) for answer in asked} <= set(says.items())
+    assert {answer.trace.adapter for answer in asked} == set(says)
