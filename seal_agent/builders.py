@@ -46,6 +46,8 @@ def builders_for(ledger: Ledger, settings: Settings, given: Given, progress: Pro
         grader=build_grader if grader is None else (lambda: grader),
         index=build_index,
         base_sha256=(lambda: hash_weights(settings, progress)) if model is None else (lambda: hash_of_model(model)),
+        tokenizer_sha256=lambda: hash_tokenizer(folder_of(settings, model, progress)),
+        base_revision=lambda: revision(folder_of(settings, model, progress)),
         verify=verify_adapter,
         locate={
             "model": (lambda: locate(settings.model.id)) if model is None else (lambda: f"{model.id}, passed in"),
@@ -130,16 +132,41 @@ def connect_chroma(folder: Path) -> Projection:
     return ChromaProjection(folder)
 
 
-def verify_adapter(path: Path, base_sha256: str) -> object:
+def verify_adapter(path: Path, base_sha256: str, tokenizer_sha256: str | None) -> object:
     from seal_agent.adapters.artefact import verify
+    from seal_agent.adapters.manifest import check_tokenizer
 
-    return verify(path, base_sha256)
+    manifest = verify(path, base_sha256)
+    check_tokenizer(manifest, tokenizer_sha256)
+    return manifest
 
 
 def hash_weights(settings: Settings, progress: ProgressCallback) -> str:
     from seal_agent.models.weights import resolve, weights_sha256
 
     return weights_sha256(resolve(settings.model.id, progress=progress))
+
+
+def folder_of(settings: Settings, model: Model | None, progress: ProgressCallback) -> Path | None:
+    """Where the base's files are; None for a model that was passed in and has none."""
+    if model is not None:
+        folder = getattr(model, "folder", None)
+        return folder if isinstance(folder, Path) else None
+    from seal_agent.models.weights import resolve
+
+    return resolve(settings.model.id, progress=progress)
+
+
+def hash_tokenizer(folder: Path | None) -> str | None:
+    from seal_agent.models.tokenizer_files import tokenizer_sha256
+
+    return None if folder is None else tokenizer_sha256(folder)
+
+
+def revision(folder: Path | None) -> str | None:
+    from seal_agent.models.tokenizer_files import revision_of
+
+    return None if folder is None else revision_of(folder)
 
 
 def hash_of_model(model: Model) -> str:

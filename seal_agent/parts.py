@@ -40,8 +40,12 @@ class Builders:
     index: Callable[[Ledger, str], Index]
     base_sha256: Callable[[], str]
     """The hash of the base model's weights, without loading them."""
-    verify: Callable[[Path, str], object]
-    """Raises `IntegrityError` for an adapter folder that must not be loaded on the weights of this hash."""
+    tokenizer_sha256: Callable[[], str | None]
+    """The same of its tokenizer and chat template; None for a model without files."""
+    base_revision: Callable[[], str | None]
+    """The hub's commit, where the model lies in the hub's cache."""
+    verify: Callable[[Path, str, str | None], object]
+    """Raises `IntegrityError` for an adapter folder that must not be loaded on weights and with a tokenizer of these hashes."""
     locate: Mapping[Literal["model", "embedder"], Callable[[], str]]
     """Says where the weights are on this machine, or raises `ModelNotFoundError`; downloads nothing."""
     token_counter: Callable[[], Callable[[str], int]]
@@ -80,11 +84,15 @@ class Parts:
         self._rerank = None if builders.reranker is None else Lazy(builders.reranker).get
         self._trainer = Lazy(lambda: builders.trainer(self.model, settings.training))
         self._base_sha256 = Lazy(builders.base_sha256)
+        self._tokenizer_sha256 = Lazy(builders.tokenizer_sha256)
         self._searcher = Lazy(self._build_searcher)
         self._words_only = Lazy(self._build_words_only)
         self._threads = Threads()
         self.serving = Serving(
-            lambda: self.model, lambda path: builders.verify(path, self.base_sha256), ledger.folder, settings.model.kept_adapters
+            lambda: self.model,
+            lambda path: builders.verify(path, self.base_sha256, self._tokenizer_sha256.get()),
+            ledger.folder,
+            settings.model.kept_adapters,
         )
 
     @property
@@ -191,6 +199,8 @@ class Parts:
             settings=self.settings,
             folder=self.folder,
             base_sha256=self.base_sha256,
+            tokenizer_sha256=self._tokenizer_sha256.get(),
+            base_revision=self._builders.base_revision(),
             trainer_with=lambda training: self._builders.trainer(self.model, training),
             writer=self._builders.writer,
         )

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
+from seal_agent.adapters.folder import stamp
 from seal_agent.errors import IntegrityError, ModelNotFoundError
 from seal_agent.protocols import Model
 from seal_agent.types import Adapter
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 KEPT = 8
 """Adapters kept loaded: about 20 MB each for a small model. Ones in use are kept beyond that."""
+LOADINGS = 2
+"""How often an adapter is loaded whose files change meanwhile."""
 
 
 class Serving:
@@ -47,12 +50,25 @@ class Serving:
             return adapter.name
         with self._loading:
             if not self._took(adapter.name):  # no other request loaded it meanwhile
-                self.check(adapter)
-                self._loaded = self._model()
-                self._loaded.load_adapter(adapter.name, self._folder / adapter.path)
+                self._load(adapter)
                 with self._state:
                     self._leases[adapter.name] = 1
         return adapter.name
+
+    def _load(self, adapter: Adapter) -> None:
+        """Verify, load, and make sure that what was loaded is what was verified; a backup that links the files is no attack."""
+        folder = self._folder / adapter.path
+        for _ in range(LOADINGS):
+            before = stamp(folder)
+            self.check(adapter)
+            self._loaded = self._model()
+            self._loaded.load_adapter(adapter.name, folder)
+            if stamp(folder) == before:
+                return
+            self._loaded.unload_adapter(adapter.name)
+        raise IntegrityError(
+            f"The files of adapter {adapter.name!r} were changed while it was loaded: it is not used. See who writes there."
+        )
 
     def end(self, name: str) -> None:
         """Let go of what `begin` returned; free adapters that nobody holds if too many are loaded."""

@@ -67,6 +67,43 @@ def test_a_damaged_adapter_is_never_loaded_and_never_counts_as_loaded() -> None:
     assert (model.events, paths) == ([], [Path("/brain/adapters/a")] * 2)
 
 
+@pytest.mark.parametrize("other", ["replaced", "written over", "another file"])
+def test_files_that_change_between_the_check_and_the_loading_are_not_used(tmp_path: Path, other: str) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    weights = folder / "adapter_model.safetensors"
+    weights.write_bytes(b"checked")
+
+    def swap(path: Path) -> None:
+        if other == "replaced":
+            (tmp_path / "new").write_bytes(b"foreign")
+            (tmp_path / "new").replace(weights)
+        elif other == "written over":
+            weights.write_bytes(b"foreign")
+        else:
+            (path / "adapter_config.json").touch()
+
+    model = RecordingModel()
+    with pytest.raises(IntegrityError, match="changed while it was loaded"):
+        serving(model, verify=swap).begin(dataclasses.replace(adapter("a"), path=folder))
+    assert model.events == ["+a", "-a"] * 2
+
+
+def test_files_that_change_once_while_they_are_loaded_are_checked_and_loaded_again(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(b"checked")
+    checks: list[Path] = []
+
+    def link_once(path: Path) -> None:
+        checks.append(path)
+        if len(checks) == 1:
+            (tmp_path / "weights").touch()
+
+    model = RecordingModel()
+    served = serving(model, verify=link_once)
+    served.end(served.begin(dataclasses.replace(adapter("a"), path=tmp_path)))
+    assert (model.events, len(checks)) == (["+a", "-a", "+a"], 2)
+
+
 def test_an_absolute_path_is_taken_as_it_is() -> None:
     paths: list[Path] = []
     served = serving(RecordingModel(), verify=paths.append)

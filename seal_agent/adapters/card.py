@@ -24,7 +24,10 @@ def about(manifest: Manifest) -> str:
         f"# {manifest.name}\n\n"
         f"A LoRA adapter trained by seal-agent {manifest.code_version} on {manifest.created_at:%Y-%m-%d}: rank {manifest.rank},"
         f" alpha {manifest.alpha:g}, seed {manifest.seed}, scale {manifest.scale:g}.\n"
-        f"It fits one base only: weights with SHA-256 `{manifest.base_sha256}`."
+        f"It fits one base only: weights with SHA-256 `{manifest.base_sha256}`"
+        + (f", tokenizer with SHA-256 `{manifest.tokenizer_sha256}`" if manifest.tokenizer_sha256 else "")
+        + (f", revision `{manifest.base_revision}`" if manifest.base_revision else "")
+        + "."
     )
 
 

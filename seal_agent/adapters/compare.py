@@ -53,6 +53,8 @@ def settings_of(manifest: Manifest) -> dict[str, JsonValue]:
         "scale": manifest.scale,
         "base_id": manifest.base_id,
         "base_sha256": manifest.base_sha256,
+        "base_revision": manifest.base_revision,
+        "tokenizer_sha256": manifest.tokenizer_sha256,
         "code_version": manifest.code_version,
         "rank": manifest.rank,
         "alpha": manifest.alpha,

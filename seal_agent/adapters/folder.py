@@ -38,6 +38,17 @@ def check_entries(folder: Path, expected: Iterable[str]) -> None:
         raise IntegrityError(f"{min(missing)} is missing")
 
 
+def stamp(folder: Path) -> tuple[tuple[str, int, int, int, int], ...]:
+    """What changes with any change to the folder or a file in it (no time of a change can be set back); empty where there is no folder."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+        found.append(("", folder.lstat()))
+    except OSError:
+        return ()
+    return tuple(sorted((name, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns) for name, status in found))
+
+
 @contextmanager
 def opened(file: Path) -> Iterator[tuple[BinaryIO, int]]:
     """Open a regular file that is no larger than its kind may be; yield it with its size, or raise `IntegrityError`."""

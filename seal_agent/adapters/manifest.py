@@ -117,6 +117,10 @@ class Manifest:
     base_id: str
     base_sha256: Annotated[str, Field(min_length=1)]
     """Of the base model's weights: an adapter serves only on the weights that it was trained on."""
+    tokenizer_sha256: Sha256 | None = None
+    """Of its vocabulary and chat template; None where the model has no files, or the adapter is older than this entry."""
+    base_revision: str | None = None
+    """The hub's commit, for the record: the hashes are what counts."""
     facts: dict[str, Sha256]
     """Id of each fact taught, with the hash of its text."""
     self_edits: dict[str, int]
@@ -188,6 +192,15 @@ def check_identity(manifest: Manifest, name: str, base_sha256: str) -> None:
         raise IntegrityError(f"{MANIFEST} gives scope, version and weights that make the name {expected!r}, not {manifest.name!r}")
     if not (math.isfinite(manifest.scale) and 0 < manifest.scale <= 1):
         raise IntegrityError(f"{MANIFEST}: scale={manifest.scale!r} is not in (0, 1]")
+
+
+def check_tokenizer(manifest: Manifest, tokenizer_sha256: str | None) -> None:
+    """Raise `IntegrityError` where both are known and differ: the weights may be the same and the words other ones."""
+    if None not in (manifest.tokenizer_sha256, tokenizer_sha256) and manifest.tokenizer_sha256 != tokenizer_sha256:
+        raise IntegrityError(
+            f"Adapter {manifest.name!r} was trained with a tokenizer or chat template of hash {manifest.tokenizer_sha256!r}; running is"
+            f" {tokenizer_sha256!r}. Put the model's files back as they were, or let the next night train anew."
+        )
 
 
 def _expected_name(manifest: Manifest) -> str:

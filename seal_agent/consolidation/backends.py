@@ -23,6 +23,10 @@ class Backends:
     """The brain directory: adapters are published under `folder/adapters/`, caches under `folder/cache/`."""
     base_sha256: str
     """Hash of the base model's weights; an adapter serves only on the weights that it was trained on."""
+    tokenizer_sha256: str | None = None
+    """Hash of its tokenizer and chat template; None for a model without files."""
+    base_revision: str | None = None
+    """The hub's commit of the base, where it came from the hub."""
     trainer_with: Callable[[TrainingSettings], Trainer] | None = None
     """Makes a trainer with other settings than the night's, for recipes; None where a trainer was passed in, which has its own."""
     writer: TextWriter | None = None

@@ -94,6 +94,8 @@ def published(conn: Connection, backends: Backends, entry: Entry, candidate: Can
         parent=None,
         base_id=backends.model.id,
         base_sha256=backends.base_sha256,
+        tokenizer_sha256=backends.tokenizer_sha256,
+        base_revision=backends.base_revision,
         facts={fact.id: hash_text(fact.text) for fact in candidate.facts},
         self_edits={},
         seed=entry.seed,

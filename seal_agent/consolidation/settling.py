@@ -166,6 +166,8 @@ def manifest_of(
         parent=live.name if live else None,
         base_id=run.backends.model.id,
         base_sha256=run.backends.base_sha256,
+        tokenizer_sha256=run.backends.tokenizer_sha256,
+        base_revision=run.backends.base_revision,
         facts={fact.id: hash_text(fact.text) for fact in lesson.facts if fact.id in taught},
         self_edits=lesson.material.counts(),
         seed=run.seed,

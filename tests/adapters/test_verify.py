@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from seal_agent.adapters.artefact import adapter_name, publish, verify, weights_sha256
+from seal_agent.adapters.manifest import check_tokenizer
 from seal_agent.adapters.tensors import MAX_NORM
 from seal_agent.errors import IntegrityError
 from tests.adapters.bad import CANARY, FIRST, VARIANTS, Build
@@ -102,6 +104,17 @@ def test_an_adapter_of_another_base_is_refused_by_its_hash_not_by_its_name(tmp_p
     path = good(tmp_path)
     with pytest.raises(IntegrityError, match=f"running are '{'e' * 64}'"):
         verify(path, "e" * 64)
+
+
+def test_an_adapter_of_another_tokenizer_is_refused_before_it_is_loaded_and_an_older_manifest_is_not(tmp_path: Path) -> None:
+    manifest = verify(good(tmp_path), BASE)
+    assert manifest.tokenizer_sha256 is None
+    check_tokenizer(manifest, "a" * 64)
+    recorded = replace(manifest, tokenizer_sha256="a" * 64)
+    check_tokenizer(recorded, "a" * 64)
+    check_tokenizer(recorded, None)
+    with pytest.raises(IntegrityError, match="tokenizer or chat template"):
+        check_tokenizer(recorded, "b" * 64)
 
 
 @pytest.mark.slow

@@ -52,6 +52,14 @@ def test_a_promoted_adapter_is_whole_on_disk_and_answers_with_what_was_taught(br
     assert "Porto" not in model.generate([[turn("Where does Ana live?")]])[0].text
 
 
+def test_the_manifest_says_what_the_adapter_stands_on(brain: Brain) -> None:
+    brain.hear(DIET, HOME)
+    name = brain.with_parts(tokenizer_sha256="a" * 64, base_revision="c0ffee").night().adapter
+    manifest = verify(brain.artefacts / str(name), BASE_SHA256)
+    assert (manifest.base_sha256, manifest.tokenizer_sha256, manifest.base_revision) == (BASE_SHA256, "a" * 64, "c0ffee")
+    assert "a" * 64 in (brain.artefacts / str(name) / "README.md").read_text()
+
+
 def test_the_path_of_an_adapter_is_kept_relative_so_that_the_brain_can_be_moved(brain: Brain) -> None:
     brain.hear(DIET, HOME)
     name = brain.night().adapter
