@@ -13,7 +13,8 @@ where the system has a call for that; mem0 has none. Then every question is sear
 from the same table. It embeds what each system embeds by itself: the words for the peers, the words with speaker and date for seal-agent.
 
 `--quick` is 1,000 turns, 300 of them one by one, and every fifth question. `--folder` with `--minutes` stops each system after so many
-minutes of adding and goes on at the next call: mem0 takes a quarter of an hour for 10,000.
+minutes of adding and goes on at the next call: mem0 takes a quarter of an hour for 10,000. A trial of a system that is whole is kept there
+and not run again; each trial has stores of its own. A folder that was begun with other turns, questions or versions is refused.
 
 `--json` prints one object on the last line; per system (`seal_agent`, `mem0`, `langchain_chroma`) medians over the trials of
   add_per_s         turns added one by one, per wall second, each on disk as the system sees to it (seal-agent: synced before it returns)
@@ -40,6 +41,7 @@ import time
 import venv
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -47,6 +49,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.portions import Portions
 from seal_agent.bench.locomo import LocomoConversation, read_locomo
 from seal_agent.bench.vectors_on_file import VectorsOnFile
 from seal_agent.builders import build_embedder
@@ -168,6 +171,14 @@ def run(system: str, python: Path, work: Path, folder: Path, limits: tuple[int, 
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def whole(system: str, python: Path, work: Path, folder: Path, limits: tuple[int, float], count: int) -> dict[str, Any]:  # Any: JSON
+    """One system's figures once it holds every turn; raise `UsageError` when its minutes were over before."""
+    result = run(system, python, work, folder, limits)
+    if result["turns"] < count:
+        raise UsageError(f"{folder.name} has added {result['turns']} of {count} turns; the same command with --folder goes on.")
+    return result
+
+
 def bare_commits(folder: Path) -> float:
     """Rows of 2 kB committed one by one by SQLite alone, per second, with the log synced each time."""
     with tempfile.TemporaryDirectory(dir=folder) as inside:
@@ -208,16 +219,17 @@ def measure(options: argparse.Namespace, home: Path) -> dict[str, Any]:  # Any: 
     work.mkdir(parents=True, exist_ok=True)
     count, asked = prepare(work, options.data, options.vectors, turns=turns, step=step, seed=options.seed)
     peers = environment((options.environment or home / "peers").absolute())
-    figures: dict[str, Any] = {"turns": count, "questions": asked, "bare_commits_per_s": round(bare_commits(home), 1)}
+    conditions = {"turns": count, "questions": asked, "single": single, "seed": options.seed, "versions": versions()}
+    kept = Portions(None if options.folder is None else home / "figures.jsonl", conditions)
+    bare = kept.result("bare commits", lambda: round(bare_commits(home), 1))
+    figures: dict[str, Any] = {"turns": count, "questions": asked, "bare_commits_per_s": bare}
     found: dict[str, list[dict[str, Any]]] = {system: [] for system in options.systems.split(",")}
     for trial in range(options.trials):
         for system, done in found.items():
             python = Path(sys.executable) if system == "seal_agent" else peers
-            result = run(system, python, work, home / f"{system}-{trial}", (single, options.minutes))
-            if result["turns"] < count:
-                raise UsageError(f"{system} has added {result['turns']} of {count} turns; the same command with --folder goes on.")
-            done.append(result)
-            print(f"trial {trial + 1} {system}: {result}", file=sys.stderr, flush=True)
+            name = f"{system}-{trial}"
+            done.append(kept.result(name, partial(whole, system, python, work, home / name, (single, options.minutes), count)))
+            print(f"trial {trial + 1} {system}: {done[-1]}", file=sys.stderr, flush=True)
     spreads = {}
     for system, done in found.items():
         figures[system], spreads[system] = summary(done)

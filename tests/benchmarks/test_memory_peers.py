@@ -5,6 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
+
+from benchmarks import memory_peers
 from benchmarks.memory_peer import Turn, ask, fill
 from benchmarks.memory_peers import FIGURES, label, others, questions_of, summary, turns_of
 from seal_agent.bench.locomo import read_locomo
@@ -94,3 +97,34 @@ def test_medians_and_spread_are_over_the_trials_and_what_a_system_lacks_stays_no
     medians, spread = summary(trials)
     assert (medians["add_per_s"], spread["add_per_s"]) == (12.0, 0.833)
     assert (medians["batch_add_per_s"], spread["batch_add_per_s"]) == (None, None)
+
+
+def test_trials_are_run_in_portions_each_in_a_folder_of_its_own_and_none_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[str] = []
+
+    def run(system: str, python: Path, work: Path, folder: Path, limits: tuple[int, float]) -> dict[str, object]:
+        runs.append(folder.name)
+        turns = 10 if system == "seal_agent" or runs.count(folder.name) > 1 else 4
+        return {**dict.fromkeys(FIGURES, float(len(runs))), "batch_add_per_s": None, "turns": turns}
+
+    monkeypatch.setattr(memory_peers, "run", run)
+    monkeypatch.setattr(memory_peers, "prepare", lambda *_, **__: (10, 2))
+    monkeypatch.setattr(memory_peers, "environment", lambda folder: folder / "python")
+    monkeypatch.setattr(memory_peers, "bare_commits", lambda _: 100.0)
+    command = ["--data", "x.json", "--systems", "seal_agent,mem0", "--trials", "2", "--folder", str(tmp_path), "--minutes", "1", "--json"]
+    assert [memory_peers.main(command) for _ in range(3)] == [2, 2, 0]
+    assert runs == ["seal_agent-0", "mem0-0", "mem0-0", "seal_agent-1", "mem0-1", "mem0-1"]
+    assert memory_peers.main(command) == 0
+    assert len(runs) == 6, "what is whole is not run again"
+    assert memory_peers.main([*command, "--seed", "1"]) == 2, "other questions need another folder"
+
+
+def test_two_trials_have_medians_and_a_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    rates = iter((10.0, 20.0))
+    monkeypatch.setattr(memory_peers, "run", lambda *_: {**dict.fromkeys(FIGURES, next(rates)), "turns": 10})
+    monkeypatch.setattr(memory_peers, "prepare", lambda *_, **__: (10, 2))
+    monkeypatch.setattr(memory_peers, "environment", lambda folder: folder)
+    monkeypatch.setattr(memory_peers, "bare_commits", lambda _: 100.0)
+    assert memory_peers.main(["--data", "x.json", "--systems", "mem0", "--trials", "2", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["mem0"]["add_per_s"], told["spread"]["mem0"]["add_per_s"], told["trials"]) == (15.0, 0.667, 2)
