@@ -1,7 +1,7 @@
 """The doctor: what is wrong with this machine or this brain, each finding with its way out.
 
-Looks only: downloads nothing, loads no model, repairs nothing. A finding that fails carries the exit code of the error that it would
-become.
+Looks only: downloads nothing, loads no model, repairs nothing. The vector index is opened in a child process, as before every use. A
+finding that fails carries the exit code of the error that it would become.
 """
 
 import os
@@ -17,12 +17,13 @@ from typing import Literal
 
 from seal_agent.brain_folder import SETTINGS_FILE, read_settings
 from seal_agent.config import GateSettings
-from seal_agent.errors import IntegrityError, ModelNotFoundError, SettingsError, StoreError, UsageError
+from seal_agent.errors import IntegrityError, ModelNotFoundError, SettingsError, StoreError, UsageError, VectorIndexError
 from seal_agent.ledger.adapters import list_adapters
 from seal_agent.ledger.entries import count_missing_vectors
-from seal_agent.ledger.generations import current_generation, watermarks
 from seal_agent.ledger.steps import MIGRATIONS
 from seal_agent.parts import Parts
+from seal_agent.retrieval.building import probe_current
+from seal_agent.retrieval.probe import probe
 from seal_agent.retrieval.search import Searcher
 
 LEAST_FREE = 2 * 10**9
@@ -163,7 +164,7 @@ def lax_thresholds(gate: GateSettings) -> list[str]:
 
 def examine_brain(parts: Parts) -> list[Finding]:
     """Check an open brain; raise `StoreError` when it was closed."""
-    found = [examine_ledger(parts), examine_embeddings(parts), examine_index(parts, parts.built_searcher)]
+    found = [examine_ledger(parts), examine_words(parts), examine_embeddings(parts), examine_index(parts, parts.built_searcher)]
     weights = [examine_weights(name, parts) for name in ("model", "embedder")]
     return [*found, *weights, *examine_live(parts, model_is_here=weights[0].level == "ok")]
 
@@ -180,6 +181,19 @@ def examine_ledger(parts: Parts) -> Finding:
     return fine("ledger", f"whole, schema {schema} of {len(MIGRATIONS)}")
 
 
+def examine_words(parts: Parts) -> Finding:
+    """Whether the full-text index holds the words of every entry: SQLite's own check of the file does not compare the two."""
+    try:
+        with parts.ledger.write() as connection:  # a statement in the form of a write, which changes nothing
+            connection.exec_driver_sql("INSERT INTO entries_fts(entries_fts, rank) VALUES ('integrity-check', 1)")
+    except IntegrityError:
+        text = "lacks words of what is recorded, or holds others"
+        return problem("lexical index", text, "seal-agent doctor --repair", IntegrityError.exit_code)
+    except StoreError as error:
+        return warning("lexical index", f"could not be checked: {error}", "see the message")
+    return fine("lexical index", "holds the words of every text")
+
+
 def examine_embeddings(parts: Parts) -> Finding:
     with parts.ledger.read() as connection:
         waiting = count_missing_vectors(connection, parts.embedder_id)
@@ -192,14 +206,16 @@ def examine_index(parts: Parts, searcher: Searcher | None) -> Finding:
     index = None if searcher is None else searcher.index
     if index is not None and index.status().state == "off":
         return warning("index", f"not in use: {index.status().error}", "search scans exactly meanwhile; seal-agent doctor --repair")
-    with parts.ledger.read() as connection:
-        generation = current_generation(connection, parts.embedder_id)
-        filled = {} if generation is None else watermarks(connection, generation.number)
-    if generation is None:
+    if index is not None:  # it looks after itself, and two processes must not open one folder
+        status = index.status()
+        return fine("index", f"generation {status.generation} of {len(status.watermarks)} scopes is {status.state}")
+    try:
+        found = probe_current(parts.ledger, parts.embedder_id, probe, lambda: False)
+    except VectorIndexError as error:
+        return warning("index", str(error), "search scans exactly and makes it anew in the background; seal-agent doctor --repair does now")
+    if found is None:
         return fine("index", f"none yet: scopes below {parts.settings.retrieval.exact_scan_below} texts are scanned exactly")
-    if not (parts.folder / generation.path).is_dir():
-        return warning("index", f"generation {generation.number} is gone from disk", "it is made anew at the next search")
-    return fine("index", f"generation {generation.number} of {len(filled)} scopes")
+    return fine("index", f"generation {found.number} of {len(found.marks)} scopes is whole")
 
 
 def examine_weights(name: Literal["model", "embedder"], parts: Parts) -> Finding:

@@ -9,6 +9,7 @@ import pytest
 from seal_agent import doctor
 from seal_agent.config import GateSettings, Settings
 from seal_agent.doctor import Finding, examine_machine, file_system_of
+from seal_agent.errors import VectorIndexError
 from seal_agent.ledger.generations import begin_generation, make_current
 from seal_agent.memory import Memory
 from tests.brains import BrokenEmbedder, learn, open_brain
@@ -37,7 +38,8 @@ def test_a_healthy_brain_has_no_findings(memory: Memory) -> None:
     assert [finding for finding in findings if not finding.ok] == []
     assert {finding.exit_code for finding in findings} == {0}
     assert [finding.name for finding in findings] == [
-        "versions", "folder", "disk", "file system", "settings", "ledger", "embeddings", "index", "model", "embedder", "adapters",
+        "versions", "folder", "disk", "file system", "settings",
+        "ledger", "lexical index", "embeddings", "index", "model", "embedder", "adapters",
     ]  # fmt: skip
 
 
@@ -75,6 +77,21 @@ def test_an_index_that_is_gone_is_a_warning(memory: Memory) -> None:
     with memory._parts.ledger.write() as conn:
         make_current(conn, begin_generation(conn, "hash-64").number, {})
     assert named(memory.doctor(), "index").level == "warning"
+
+
+def test_an_index_that_fails_its_probe_is_a_warning(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(folder: Path, expected: object, should_stop: object) -> None:
+        raise VectorIndexError(f"{folder} failed its probe: torn.")
+
+    with memory._parts.ledger.write() as conn:
+        generation = begin_generation(conn, "hash-64")
+        make_current(conn, generation.number, {})
+    (memory.folder / generation.path).mkdir(parents=True)
+    monkeypatch.setattr(doctor, "probe", fail)
+    found = named(memory.doctor(), "index")
+    assert (found.level, "torn" in found.text, "--repair" in found.way_out) == ("warning", True, True)
+    monkeypatch.setattr(doctor, "probe", lambda *_: None)
+    assert named(memory.doctor(), "index").text.endswith("of 0 scopes is whole")
 
 
 def test_a_damaged_ledger_is_an_integrity_problem(tmp_path: Path) -> None:

@@ -26,7 +26,10 @@ def test_words_that_the_lexical_index_lost_are_found_again(tmp_path: Path) -> No
         with memory._parts.ledger.write() as connection:
             connection.exec_driver_sql("INSERT INTO entries_fts(entries_fts) VALUES ('delete-all')")
     with open_brain(tmp_path) as memory:
+        [shown] = [finding for finding in memory.doctor() if finding.name == "lexical index"]
+        assert (shown.level, shown.exit_code, shown.way_out) == ("problem", 4, "seal-agent doctor --repair")
         assert repaired(memory)["lexical index"] == "made anew"
+        assert all(finding.ok for finding in memory.doctor())
         with memory._parts.ledger.read() as connection:
             count = connection.exec_driver_sql("SELECT count(*) FROM entries_fts WHERE entries_fts MATCH 'vegetarian'").scalar_one()
         assert count == 1
@@ -62,8 +65,12 @@ def test_a_damaged_index_is_made_anew_with_chroma(tmp_path: Path) -> None:
         ana.add_many([f"Order {number} ships." for number in range(5)])
         ana.search("order")
         assert memory.wait_for_index().state == "serving"
+    with open_brain(tmp_path, settings=settings) as memory:
+        assert "generation 1 of 1 scopes is whole" in {finding.name: finding for finding in memory.doctor()}["index"].text
     (tmp_path / "index/gen-1/chroma.sqlite3").write_bytes(b"")
     with open_brain(tmp_path, settings=settings) as memory:
+        shown = {finding.name: finding for finding in memory.doctor()}["index"]
+        assert (shown.level, "failed its probe" in shown.text, "doctor --repair" in shown.way_out) == ("warning", True, True)
         assert repaired(memory)["index"] == "made anew for 1 scopes"
         assert memory.wait_for_index().generation == 2
         assert memory.scope(user="ana").search("order 3")[0].text == "Order 3 ships."

@@ -48,13 +48,16 @@ class Projection(Protocol):
     def close(self) -> None: ...
 
 
+Probe = Callable[[Path, Sequence[Expected], Callable[[], bool]], None]
+"""Raises `VectorIndexError` for a folder that must not be opened, or once it is told to stop."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """How folders are opened, and tried out first."""
 
     connect: Callable[[Path], Projection]
-    probe: Callable[[Path, Sequence[Expected], Callable[[], bool]], None]
-    """Raises `VectorIndexError` for a folder that must not be opened, or once it is told to stop."""
+    probe: Probe
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,6 +75,29 @@ class Opened:
 
 def open_current(ledger: Ledger, embedder_id: str, backend: Backend, should_stop: Callable[[], bool]) -> Opened | None:
     """Probe the current generation and open it; None when there is none. Raise `VectorIndexError` for one that must not be used."""
+    found = probe_current(ledger, embedder_id, backend.probe, should_stop)
+    if found is None:
+        return None
+    opened = Opened(projection=backend.connect(found.folder), number=found.number, folder=found.folder, marks=found.marks)
+    try:
+        opened.held = {scope_key: opened.projection.count(scope_key) for scope_key in found.marks}
+    except VectorIndexError:
+        opened.projection.close()
+        raise
+    return opened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """A generation that a child process has opened and found whole."""
+
+    number: int
+    folder: Path
+    marks: dict[str, int]
+
+
+def probe_current(ledger: Ledger, embedder_id: str, probe: Probe, should_stop: Callable[[], bool]) -> Probed | None:
+    """Probe the current generation, which nobody may have open; None when there is none. Raise `VectorIndexError` for a broken one."""
     with ledger.read() as connection:
         generation = current_generation(connection, embedder_id)
         marks = {} if generation is None else watermarks(connection, generation.number)
@@ -80,14 +106,8 @@ def open_current(ledger: Ledger, embedder_id: str, backend: Backend, should_stop
     folder = ledger.folder / generation.path
     if not folder.is_dir():
         raise VectorIndexError(f"{folder} is gone.")
-    backend.probe(folder, [expected(ledger, embedder_id, scope_key, mark) for scope_key, mark in marks.items()], should_stop)
-    opened = Opened(projection=backend.connect(folder), number=generation.number, folder=folder, marks=marks)
-    try:
-        opened.held = {scope_key: opened.projection.count(scope_key) for scope_key in marks}
-    except VectorIndexError:
-        opened.projection.close()
-        raise
-    return opened
+    probe(folder, [expected(ledger, embedder_id, scope_key, mark) for scope_key, mark in marks.items()], should_stop)
+    return Probed(number=generation.number, folder=folder, marks=marks)
 
 
 def expected(ledger: Ledger, embedder_id: str, scope_key: str, mark: int) -> Expected:
