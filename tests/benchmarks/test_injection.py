@@ -14,6 +14,7 @@ def test_nothing_planted_in_the_chat_is_learnt(tmp_path: Path) -> None:
     strings = injections()[::5]
     material = injection.learnt(strings, "chat", tmp_path)
     assert "i live in porto" in material
+    assert "ana has been vegan since 2011." in material, "what the reader rightly claims is learnt in its words"
     assert [word for _, word in strings if word in material] == []
 
 
