@@ -1,10 +1,11 @@
 """What a writer says that a user's turn states, checked against the words of that turn.
 
-A claim quotes the turn and says the same in the third person. The quote must stand there word for word; it is widened to whole clauses, so
-that nobody cuts "I don't eat fish" down to "fish". The statement must hold every content word of the widened quote, in its order, and
-others only from the user's own words around it, which then become part of the quote; it says yes or no as the quote does. So a claim
-changes who speaks and where a sentence ends, and invents nothing. Where the statement fails, the user's own sentence stands (the floor).
-No check understands meaning, and none looks at the ledger.
+A claim quotes the turn and says the same in the third person. The quote must stand there word for word; it is widened to whole
+clauses, back to one in which the user speaks of themselves, so that nobody cuts "I don't eat meat or fish" down to "fish". The
+statement must hold every content word of the widened quote, in its order, and others only from the user's own words around it, which
+then become part of the quote; it says yes or no as the quote does. So a claim changes who speaks and where a sentence ends, and invents
+nothing. Where the statement fails, the user's own sentence stands (the floor). No check understands meaning, and none looks at the
+ledger.
 """
 
 import re
@@ -17,7 +18,6 @@ from seal_agent.consolidation.facts import LONGEST, NEGATION
 from seal_agent.consolidation.portfolio import FENCED, names_of_its_own
 from seal_agent.consolidation.sentences import (
     JOINT,
-    SHORTEST_CLAUSE,
     STOP_WORDS,
     content_words,
     leans_on_context,
@@ -41,9 +41,15 @@ QUALIFIERS = frozenset(
     ).split()
 )
 """Small words that change what is claimed: a statement has the same ones as its quote."""
-FAR_REACHING = re.compile(r"\b(?:if|unless|until|when|whenever|maybe|perhaps|might|could|would|should|wish|except)\b", re.IGNORECASE)
-"""What holds for a whole sentence, wherever in it these stand."""
-INTERJECTION = re.compile(r"\bno\s*,", re.IGNORECASE)
+CONDITIONS = re.compile(r"\b(?:if|unless|until|when|whenever|maybe|perhaps|might|could|would|should|except|wish|hope)\b", re.IGNORECASE)
+"""What may hold for a whole sentence, wherever in it these stand."""
+REPORTS = re.compile(
+    r"\b(?:think|thought|believe|suppose|guess|sure|say|says|said|tell|tells|told|ask|asks|asked|wonder|pretend|imagine|joking|kidding)\b",
+    re.IGNORECASE,
+)
+"""What may hold for all that follows them."""
+EXCLAMATIONS = frozenset(("ah", "eh", "hello", "hey", "hi", "haha", "lol", "nah", "nope", "oops", "ta", "thx", "wow", "yeah", "yep"))
+"""Words that need not be said again."""
 
 
 class Claim(BaseModel):
@@ -62,8 +68,11 @@ class Passage:
     """The words from which a claim may come: one turn of a user, and the user's turn before it."""
 
     text: str
+    """What may be learnt of the turn."""
     before: str
     subject: str
+    said: str
+    """The turn as it was recorded, in which every quote must stand: between what may be learnt, something may have been left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +113,10 @@ def check(claim: Claim, passage: Passage) -> Checked | str:
     if refusal(passage.text[slice(*place)]) is not None or not content_words(passage.text[slice(*place)]):
         return "says nothing that may be kept"
     whole = sentences_around(passage.text, place)
-    narrow = whole if reaches_far(passage.text, whole, place) else clauses_around(passage.text, whole, place)
+    if locate(passage.text[slice(*whole)], passage.said) is None:
+        return "not a quote"
+    depends = CONDITIONS.search(passage.text, *whole) or REPORTS.search(passage.text, whole[0], place[1])
+    narrow = whole if depends else clauses_around(passage.text, whole, place)
     flaw: str | None = None
     for span in dict.fromkeys((narrow, whole)):
         found = borrowed(claim.statement, span, whole, passage)
@@ -134,27 +146,23 @@ def sentences_around(text: str, place: tuple[int, int]) -> tuple[int, int]:
 
 
 def clauses_around(text: str, whole: tuple[int, int], place: tuple[int, int]) -> tuple[int, int]:
-    """The clauses that a place touches; the whole where they would be too short to be one."""
+    """The clauses that a place touches, and those before them back to one in which the user speaks of themselves."""
     joints = [match.span() for match in JOINT.finditer(text, *whole)]
     begins = [whole[0], *(end for _, end in joints)]
     ends = [*(start for start, _ in joints), whole[1]]
     touched = [(start, end) for start, end in zip(begins, ends, strict=True) if start < place[1] and end > place[0]]
     if not touched:
         return whole
-    span = (touched[0][0], touched[-1][1])
-    return span if len(words(text[slice(*span)])) >= SHORTEST_CLAUSE else whole
-
-
-def reaches_far(text: str, whole: tuple[int, int], place: tuple[int, int]) -> bool:
-    """Whether the sentence says of a part of it that it is not so, or only if: a "not" before it, an "if" anywhere."""
-    head = INTERJECTION.sub("", text[whole[0] : place[1]])
-    return NEGATION.search(head) is not None or FAR_REACHING.search(text[slice(*whole)]) is not None
+    start, end = touched[0][0], touched[-1][1]
+    # "My sister is vegan, sporty and tall": what lacks a subject has that of the clauses before it.
+    own = [begin for begin in begins if begin <= start and OWN.search(text, begin, end)]
+    return (own[-1] if own else whole[0], end)
 
 
 def roots(text: str, subject: str) -> list[str]:
-    """The content words without endings, without the subject's name."""
+    """The content words without endings, without the subject's name and what stands for it."""
     name = {root(word) for word in words(subject)}
-    found = [root(word) for word in content_words(text)]
+    found = [root(word) for word in content_words(text) if not OWN.fullmatch(word) and word not in EXCLAMATIONS]
     return [word for word in found if word not in name and word not in STOP_WORDS]
 
 

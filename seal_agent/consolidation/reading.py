@@ -137,7 +137,7 @@ def pages_of(run: Run, reader: TextWriter, episodes: Sequence[Episode]) -> Itera
                 continue
             text = harmless(turn.content)
             if content_words(text):
-                passage = Passage(text=text, before=before, subject=said.scope.subject)
+                passage = Passage(text=text, before=before, subject=said.scope.subject, said=raw.turns[number].content)
                 prompt = reading_prompt(passage.subject, before, question_before(said, number), text)
                 content = json.dumps([reader.id, run.seed, READING_TOKENS, [(one.role, one.content) for one in prompt]])
                 name = hashlib.sha256("\n".join((run.scope.key, said.id, str(number), content)).encode()).hexdigest()[:32]

@@ -9,7 +9,7 @@ from tests.consolidation.forbidden import ORDERS, SECRETS
 
 
 def checked(quote: str, statement: str, text: str, before: str = "", subject: str = "Ana") -> Checked | str:
-    return check(Claim(quote=quote, statement=statement), Passage(text=text, before=before, subject=subject))
+    return check(Claim(quote=quote, statement=statement), Passage(text=text, before=before, subject=subject, said=text))
 
 
 def held(quote: str, statement: str, text: str, before: str = "") -> tuple[str, str]:
@@ -96,6 +96,106 @@ def test_a_quote_is_widened_to_its_clause_and_no_further() -> None:
 )
 def test_where_a_statement_says_something_else_the_user_s_own_sentence_stands(quote: str, statement: str, text: str, why: str) -> None:
     assert flaw(quote, statement, text) == (text, why)
+
+
+CAREFUL = (
+    ("I'm on the Hazel plan, I was told that includes delivery.", "I'm on the Hazel plan", "Ana is on the Hazel plan.", ""),
+    (
+        "No. If something isn't in stock, never send me a replacement, put the money down as store credit.",
+        "If something isn't in stock, never send me a replacement, put the money down as store credit",
+        "If something isn't in stock, never send Ana a replacement, put the money down as store credit.",
+        "",
+    ),
+    (
+        "ahh ok that's out then. Lavender sets off my migraines, like properly",
+        "Lavender sets off my migraines",
+        "Lavender sets off Ana's migraines.",
+        "",
+    ),
+    ("I'm up in Aberdeen, another two and a half hours on the train!", "I'm up in Aberdeen", "Ana is up in Aberdeen.", ""),
+    ("It is the Ostarra 700, with the steel bowl.", "It is the Ostarra 700", "Ana's mixer is the Ostarra 700.", "I come about my mixer."),
+    (
+        "My accountant does not read another language and each time I sit",
+        "My accountant does not read another language",
+        "Ana's accountant does not read another language.",
+        "",
+    ),
+    ("ah rip, no good for me, i'm vegan so nothing with feathers", "i'm vegan", "Ana is vegan.", ""),
+    ("My son cannot have walnuts, he had to go to the hospital once", "My son cannot have walnuts", "Ana's son cannot have walnuts.", ""),
+    ("I got the keys on Wednesday and I'm living in Sheffield now.", "I'm living in Sheffield now", "Ana is living in Sheffield now.", ""),
+    ("Just me and Figo. He's my parrot and he has screamed since Tuesday.", "He's my parrot", "Figo is Ana's parrot.", ""),
+    (
+        "lol its not a holiday its fieldwork. i'm doing my phd in glaciology so i get paid",
+        "i'm doing my phd in glaciology",
+        "Ana is doing her phd in glaciology.",
+        "",
+    ),
+    (
+        "do you have pegs? im off to Svalbard on the 9th of January and normal ones pop out",
+        "im off to Svalbard on the 9th of January",
+        "Ana is off to Svalbard on the 9th of January.",
+        "",
+    ),
+    (
+        "Decline. Epoxy gives me blisters up to the elbow; established twice.",
+        "Epoxy gives me blisters up to the elbow",
+        "Epoxy gives Ana blisters up to the elbow.",
+        "",
+    ),
+    (
+        "They shuffled us because of the drains, and I'm on plot 31 now, down at the far end.",
+        "I'm on plot 31 now",
+        "Ana is on plot 31 now.",
+        "",
+    ),
+    (
+        "ok big one. building a bench for my mums 50th.",
+        "building a bench for my mums 50th",
+        "Ana is building a bench for her mum's 50th.",
+        "",
+    ),
+    (
+        "My hands are beyond saving, I taught geography for thirty-eight years before I retired.",
+        "I taught geography for thirty-eight years before I retired",
+        "Ana taught geography for thirty-eight years before she retired.",
+        "",
+    ),
+    (
+        "Ah please don't ring, not ever actually. I'm a court interpreter.",
+        "please don't ring, not ever actually",
+        "Please don't ring Ana, not ever actually.",
+        "",
+    ),
+    ("I don't drive, so I take the tram.", "I take the tram", "Ana takes the tram.", ""),
+)
+"""What a careful writer makes of the example chats."""
+
+
+@pytest.mark.parametrize(("text", "quote", "statement", "before"), CAREFUL)
+def test_a_careful_writer_is_understood(text: str, quote: str, statement: str, before: str) -> None:
+    assert held(quote, statement, text, before)[1] == statement
+
+
+@pytest.mark.parametrize(
+    ("quote", "statement", "text"),
+    [
+        ("tall", "Ana is tall.", "My sister is vegan, sporty and tall."),
+        ("sporty and very tall", "Ana is sporty and very tall.", "My sister is vegan, sporty and very tall."),
+        ("who is vegan", "Ana is vegan.", "I love my sister, who is vegan."),
+        ("I'm vegan", "Ana is vegan.", "I don't think, honestly, that I'm vegan."),
+        ("I'm vegan", "Ana is vegan.", "My brother says, wrongly, I'm vegan."),
+        ("fish", "Ana's fish.", "I don't eat meat, cheese, fish."),
+        ("I'll need a bed", "Ana will need a bed.", "I'll need a bed, if I move."),
+    ],
+)
+def test_a_part_that_says_something_else_than_its_sentence_is_no_statement(quote: str, statement: str, text: str) -> None:
+    assert flaw(quote, statement, text)[0] == text
+
+
+def test_a_quote_over_what_was_left_out_of_a_turn_is_none() -> None:
+    """The sentence in the middle was a secret's."""
+    passage = Passage(text="I live in\nPorto.", before="", subject="Ana", said="I live in a secret place. Not in Porto.")
+    assert check(Claim(quote="I live in Porto.", statement="Ana lives in Porto."), passage) == "not a quote"
 
 
 def test_what_the_assistant_asked_grounds_nothing() -> None:

@@ -1,73 +1,16 @@
 """A writer reads what users said: what it claims and the turn bears out becomes a fact, nothing else does, and nothing is asked twice."""
 
 import json
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
-from seal_agent.consolidation import reading
-from seal_agent.consolidation.checkpoint import discard
-from seal_agent.consolidation.cycle import Terms, choose
-from seal_agent.consolidation.leasing import leased
-from seal_agent.consolidation.preparing import draw
-from seal_agent.consolidation.run import Run
-from seal_agent.consolidation.selection import select
-from seal_agent.errors import CycleInterruptedError, GenerationError
-from seal_agent.ledger import cycles, purge
-from seal_agent.ledger.episodes import list_episodes
+from seal_agent.errors import GenerationError
 from seal_agent.testing import ScriptedModel
-from seal_agent.types import CycleReport, Fact, Generation, Progress, ProgressCallback, ReadingReport, Turn, silent
-from tests.consolidation.brains import ANA, DIET, HOME, LISBON, START, Brain, turn
+from seal_agent.types import Fact, Generation, ReadingReport, Turn
+from tests.consolidation.brains import DIET, HOME, Brain, turn
 from tests.consolidation.forbidden import ORDERS
-from tests.consolidation.test_resuming import killed_at
-
-Said = tuple[str, str] | tuple[str, str, str] | tuple[str, str, str, str]
-
-
-def entries(*said: Said) -> str:
-    return json.dumps([dict(zip(("quote", "statement", "kind", "replaces"), one, strict=False)) for one in said])
-
-
-def reader(replies: dict[str, str] | Callable[[Sequence[Turn]], str]) -> ScriptedModel:
-    """Answers by what the shown turn holds; a list without entries to everything else."""
-    return ScriptedModel(replies, id="reader", default="[]")
-
-
-def is_reading(prompt: Sequence[Turn]) -> bool:
-    return '"message"' in prompt[-1].content
-
-
-def shown(model: ScriptedModel) -> list[str]:
-    """The messages that it was asked to read."""
-    return [json.loads(call.prompt[-1].content.split("\n")[1])["message"] for call in model.calls if is_reading(call.prompt)]
-
-
-def read_by(brain: Brain, model: ScriptedModel) -> Brain:
-    """What the writer writes of facts is none of these tests' business."""
-    return brain.with_parts(writer=model).with_settings(self_edit={"questions_per_fact": 0})
-
-
-def drawn(own: Brain, progress: ProgressCallback = silent, least: int = 1) -> ReadingReport | None:
-    """The beginning of a night: facts are drawn and recorded, nothing is trained."""
-    with leased(own.backends, ANA, clock) as held:
-        run = Run(scope=ANA, backends=own.backends, progress=progress, should_stop=lambda: False, clock=clock, lease=held.lease)
-        begun = choose(run, Terms(min_new_facts=least))
-    with own.backends.ledger.write() as conn:
-        for row in cycles.running_cycles(conn):
-            cycles.end_cycle(conn, row.id, "skipped", "only begun", "{}", START)
-    return begun.reading if isinstance(begun, CycleReport) else begun.run.reading
-
-
-def reading_of(own: Brain) -> ReadingReport:
-    report = drawn(own)
-    assert report is not None
-    return report
-
-
-def clock() -> datetime:
-    return START
+from tests.consolidation.readers import drawn, entries, is_reading, read_by, reader, reading_of, shown
 
 
 def fact_with(brain: Brain, quote: str) -> Fact:
@@ -264,115 +207,9 @@ def test_the_same_said_again_is_no_new_fact_in_whatever_words_the_writer_puts_it
     assert [fact.text for fact in brain.facts()] == [f"Ana said: {HOME}"]
 
 
-def test_a_night_that_is_stopped_while_it_reads_asks_nothing_twice(brain: Brain, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "PORTION", 1)
-    said = [DIET, HOME, "I drive a Skoda Octavia."]
-    brain.hear(*said)
-    model = reader({"Porto": entries((HOME, "Ana lives in Porto."))})
-    own = read_by(brain, model)
-
-    def stop(step: Progress) -> None:
-        if step.stage == "facts" and step.done == 2:
-            raise CycleInterruptedError("stopped")
-
-    with pytest.raises(CycleInterruptedError):
-        drawn(own, stop)
-    assert shown(model) == said[:2]
-    report = reading_of(own)
-    assert shown(model) == said
-    assert (report.answered, report.stated) == (3, 1)
-    assert not list((brain.backends.folder / reading.READINGS).rglob("*.json")), "nothing is left once the facts are recorded"
-
-
-def test_a_night_that_finds_too_little_keeps_what_was_read_for_the_next(brain: Brain) -> None:
-    brain.hear(DIET)
-    model = reader({})
-    for _ in range(2):
-        report = drawn(read_by(brain, model), least=5)
-        assert report is not None
-        assert report.answered == 1
-    assert brain.facts() == []
-    assert shown(model) == [DIET]
-
-
 @pytest.mark.slow
 def test_a_fact_in_the_writer_s_words_is_learnt_and_judged_by_them(brain: Brain) -> None:
     brain.hear(DIET)
     report = read_by(brain, reader({"vegan": entries((DIET, "Ana has been vegan since 2011."))})).night()
     assert report.state == "promoted"
     assert [(fact.text, fact.state) for fact in report.facts] == [("Ana has been vegan since 2011.", "learned")]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("step", ["self-edits", "settle"])
-def test_a_cycle_that_is_finished_by_the_next_process_tells_what_was_read(brain: Brain, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    brain.hear(DIET)
-    own = brain.with_parts(writer=reader({"vegan": entries((DIET, "Ana has been vegan since 2011."))}))
-    with killed_at(own.with_settings(self_edit={"questions_per_fact": 0}), step, monkeypatch) as after:
-        model = reader({})
-        report = read_by(after, model).night()
-        assert report.reading is not None
-        assert report.reading.stated == 1
-        assert shown(model) == []
-
-
-def test_what_is_forgotten_while_it_is_read_is_neither_drawn_nor_left_in_the_notebook(brain: Brain) -> None:
-    said = brain.hear(DIET)
-    brain.hear(HOME)
-    folder, ledger = brain.backends.folder, brain.backends.ledger
-
-    def forget(prompt: Sequence[Turn]) -> str:
-        with ledger.write() as conn:
-            if any(episode.id == said.id for episode in list_episodes(conn, ANA)):
-                purge.remove_episodes(conn, ANA, [said.id], START)
-        discard(ledger, folder, ANA)
-        return entries((DIET, "Ana has been vegan since 2011.")) if "vegan" in prompt[-1].content else "[]"
-
-    written: list[str] = []
-
-    def look(step: Progress) -> None:
-        written.extend(file.read_text() for file in Path(folder / reading.READINGS).rglob("*.json"))
-
-    drawn(read_by(brain, reader(forget)), look)
-    assert brain.quotes() == [HOME]
-    assert not [text for text in written if "vegan" in text]
-
-
-def test_forgetting_discards_what_writers_answered(brain: Brain) -> None:
-    left = brain.backends.folder / reading.READINGS / "some" / "reply.json"
-    left.parent.mkdir(parents=True)
-    left.write_text(json.dumps(DIET))
-    discard(brain.backends.ledger, brain.backends.folder, ANA)
-    assert not left.exists()
-
-
-def test_a_damaged_reply_is_asked_for_again(brain: Brain, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "PORTION", 1)
-    brain.hear(DIET, HOME)
-    model = reader({})
-    own = read_by(brain, model)
-
-    def stop(step: Progress) -> None:
-        if step.stage == "facts" and step.done == 1:
-            raise CycleInterruptedError("stopped")
-
-    with pytest.raises(CycleInterruptedError):
-        drawn(own, stop)
-    [kept] = (brain.backends.folder / reading.READINGS).rglob("*.json")
-    assert kept.parent.stat().st_mode & 0o777 == 0o700
-    kept.write_text("damaged")
-    drawn(own)
-    assert shown(model) == [DIET, DIET, HOME]
-
-
-def test_two_nights_over_the_same_words_and_replies_draw_the_same_facts(brain: Brain) -> None:
-    brain.hear(DIET, LISBON, HOME)
-    replies = {"vegan": entries((DIET, "Ana has been vegan since 2011.")), "Porto": entries((HOME, "Ana lives in Porto."))}
-    own = read_by(brain, reader(replies))
-    run = Run(scope=ANA, backends=own.backends, progress=silent, should_stop=lambda: False, clock=clock)
-    selection = select(own.backends, ANA)
-    pages = list(reading.pages_of(run, reader(replies), selection.episodes))
-    notes = reading.Notes(writer="reader", replies={page.name: reader(replies).generate([page.prompt])[0] for page in pages})
-    one, other = (draw(run, selection, reading.understood(run, notes, selection.episodes)) for _ in range(2))
-    assert [draft.fact for draft in one] == [draft.fact for draft in other]
-    assert len({draft.fact.id for draft in one}) == 3
