@@ -1,15 +1,19 @@
 """`nights`: its pages, its codes, and that it stops when it is told to."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from seal_agent.cli import session
 from seal_agent.config import NightSettings, Settings
+from seal_agent.ledger.ledger import DATABASE
 from seal_agent.memory import Memory
 from seal_agent.types import ProgressCallback
 from tests.brains import START, learn, open_brain
@@ -118,8 +122,17 @@ def test_wrong_usage_is_code_2(told: Cli, arguments: tuple[str, ...], reason: st
 
 
 def test_forever_holds_nights_until_it_is_told_to_stop(told: Cli) -> None:
-    timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
+    unheard = signal.getsignal(signal.SIGTERM)
+
+    def stop_after_a_night() -> None:
+        with contextlib.closing(sqlite3.connect(told.brain / DATABASE)) as rows:
+            while (
+                signal.getsignal(signal.SIGTERM) is unheard or not rows.execute("SELECT 1 FROM nights WHERE ended_at NOT NULL").fetchall()
+            ):
+                time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)  # before anybody listens, it would end the tests
+
+    threading.Thread(target=stop_after_a_night, daemon=True).start()
     ended = told("nights", "run", "--forever")
     assert (ended.code, ended.out) == (0, "")
     assert "stopping" in ended.err
