@@ -33,7 +33,7 @@ def scripted(tmp_path: Path) -> Case:
     return Case(make=lambda: ScriptedModel(script), adapters={name: tmp_path / name for name in ANSWERS})
 
 
-@pytest.fixture(params=["scripted", "local"])
+@pytest.fixture(params=["scripted", pytest.param("local", marks=pytest.mark.slow)])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     if request.param == "scripted":
         return scripted(tmp_path)

@@ -29,7 +29,11 @@ class Case:
     model: Model
 
 
-@pytest.fixture(params=["instant", "lora", "seal"])
+LORA = pytest.param("lora", marks=pytest.mark.slow)
+SEAL = pytest.param("seal", marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=["instant", LORA, SEAL])
 def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Case:
     if request.param == "instant":
         return Case(trainer=InstantTrainer(), model=ScriptedModel({}))
@@ -59,7 +63,7 @@ def sha256(folder: Path) -> str:
     return hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("case", ["instant", "lora"], indirect=True)  # SEAL's documents are no chats
+@pytest.mark.parametrize("case", ["instant", LORA], indirect=True)  # SEAL's documents are no chats
 def test_what_was_taught_is_answered_and_the_result_says_what_was_done(case: Case, tmp_path: Path) -> None:
     result = train(case.trainer, tmp_path / "new" / "out", [*FACTS, ANCHOR])
     assert result.path == tmp_path / "new" / "out"
