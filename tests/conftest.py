@@ -72,12 +72,13 @@ def quick_ledgers(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     """
     from seal_agent.archive import rows
     from seal_agent.ledger import ledger, migrations
+    from seal_agent.ledger.steps import MIGRATIONS
 
     made = tmp_path_factory.mktemp("made-once") / ledger.DATABASE
     migrations.migrate(made)
 
-    def copy_first(path: Path, steps: Sequence[Sequence[str]] = migrations.MIGRATIONS) -> None:
-        if not path.exists() and len(steps) == len(migrations.MIGRATIONS):
+    def copy_first(path: Path, steps: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+        if not path.exists() and len(steps) == len(MIGRATIONS):
             shutil.copyfile(made, path)
         migrations.migrate(path, steps)
 
