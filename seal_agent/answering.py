@@ -115,21 +115,32 @@ class Batch:
 def answers_of(parts: Parts, scope: ScopeId, batch: Batch, find: Find, before: dict[str, float]) -> list[Answer]:
     model = parts.model
     started = time.perf_counter()
-    asked = zip(batch.questions, batch.routed, strict=True)
-    contexts = [find(question, one.shown) if batch.route in WITH_TEXT else NO_CONTEXT for question, one in asked]
-    found = time.perf_counter()
     system_prompt = parts.settings.model.system_prompt
-    prompts = [question_prompt(system_prompt, q, context.text) for q, context in zip(batch.questions, contexts, strict=True)]
     with lease(parts, scope) if batch.route in WITH_WEIGHTS else nullcontext(None) as adapter:
         leased = time.perf_counter()
+        taken = [with_what_there_is(one, adapter) for one in batch.routed]
+        contexts = [context_of(one, question, find) for one, question in zip(taken, batch.questions, strict=True)]
+        prompts = [question_prompt(system_prompt, q, context.text) for q, context in zip(batch.questions, contexts, strict=True)]
+        found = time.perf_counter()
         replies = model.generate(prompts, adapter=adapter, max_tokens=parts.settings.model.max_answer_tokens)
         watch.note_request(parts, adapter)
     ended = time.perf_counter()
-    seconds = before | {"context": found - started, "adapter": leased - found, "answer": ended - leased}
+    seconds = before | {"adapter": leased - started, "context": found - leased, "answer": ended - found}
     return [
         Answer(text=reply.text, finished=reply.finished, trace=trace_of(model, routed, adapter, context, prompt, reply, seconds))
-        for reply, context, prompt, routed in zip(replies, contexts, prompts, batch.routed, strict=True)
+        for reply, context, prompt, routed in zip(replies, contexts, prompts, taken, strict=True)
     ]
+
+
+def with_what_there_is(routed: Routed, adapter: str | None) -> Routed:
+    """What was left to the weights, or only completes them, is left to the text where no adapter can be used after all."""
+    if adapter is not None or routed.shown is None or routed.route not in WITH_WEIGHTS:
+        return routed
+    return replace(routed, route="both", why=f"{routed.why}; but no adapter can be used, so the text has to do", shown=None)
+
+
+def context_of(routed: Routed, question: str, find: Find) -> Context:
+    return find(question, routed.shown) if routed.route in WITH_TEXT else NO_CONTEXT
 
 
 def abstention(parts: Parts, routed: Routed, seconds: dict[str, float]) -> Answer:
@@ -148,16 +159,17 @@ def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> A
     model = parts.model
     loaded = time.perf_counter()
     routed = reconsidered(route_of(parts, scope, request), request.question, find)
-    route = routed.route
     if routed.abstained:
         refusal = abstention(parts, routed, {"load": loaded - started, "route": time.perf_counter() - loaded})
         return AnswerStream(Spoken(Generation(text=refusal.text, tokens=0), [refusal.text]), lambda *_: refusal, lambda: None)
-    context = find(request.question, routed.shown) if route in WITH_TEXT else NO_CONTEXT
-    found = time.perf_counter()
-    prompt = chat_prompt(parts.settings.model.system_prompt, request.turns, context.text)
+    routing = time.perf_counter()
     with ExitStack() as stack:
-        adapter = stack.enter_context(lease(parts, scope, request.adapter)) if route in WITH_WEIGHTS else None
+        adapter = stack.enter_context(lease(parts, scope, request.adapter)) if routed.route in WITH_WEIGHTS else None
         leased = time.perf_counter()
+        routed = with_what_there_is(routed, adapter)
+        context = context_of(routed, request.question, find)
+        prompt = chat_prompt(parts.settings.model.system_prompt, request.turns, context.text)
+        found = time.perf_counter()
         pieces = open_text_stream(model, prompt, adapter, request.sampling, left_until(deadline))
         release = stack.pop_all().close
 
@@ -167,7 +179,8 @@ def open_answer(parts: Parts, scope: ScopeId, request: Request, find: Find) -> A
     def finish(reply: Generation, first_at: float | None) -> Answer:
         watch.note_request(parts, adapter)
         ended = time.perf_counter()
-        seconds = {"load": loaded - started, "context": found - loaded, "adapter": leased - found, "answer": ended - leased}
+        seconds = {"load": loaded - started, "route": routing - loaded, "adapter": leased - routing, "context": found - leased}
+        seconds["answer"] = ended - found
         seconds["first_piece"] = (first_at or ended) - started
         answer = Answer(text=reply.text, finished=reply.finished, trace=trace_of(model, routed, adapter, context, prompt, reply, seconds))
         record_chat(scope, answer, ended - started)

@@ -199,3 +199,15 @@ def test_something_new_without_a_vector_brings_the_whole_context(memory: Memory,
         connection.execute(update(entries).where(entries.c.kind == "turn").values(vector=None, embedder=None))
     trace = ana.ask("What colour is Ana's boat?").trace
     assert (trace.route, "vector" in trace.why, len(trace.cited)) == ("both", True, len(ana.context("What colour is Ana's boat?").cited))
+
+
+@pytest.mark.parametrize("use", ["auto", "both"])
+def test_where_the_adapter_can_not_be_used_after_all_the_whole_text_is_there(memory: Memory, ana: Scope, use: Route) -> None:
+    adapter = taught(memory, ana)
+    question = "What colour is Ana's boat?"
+    assert len(ana.ask(question, use=use).trace.cited) < len(ana.context(question).cited)
+    memory._parts.serving.drop(adapter.name)
+    (memory.folder / adapter.path / "adapter_model.safetensors").write_bytes(b"damaged")
+    for answer in (ana.ask(question, use=use), ana.chat(question, use=use)):
+        assert (answer.trace.route, answer.trace.adapter, "no adapter can be used" in answer.trace.why) == ("both", None, True)
+        assert answer.trace.cited == ana.context(question).cited
