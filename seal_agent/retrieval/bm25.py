@@ -22,11 +22,14 @@ B = 0.75
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lexical:
-    """Scores by words, one per entry of a catalogue; 0 where no word of the query occurs."""
+    """Scores by words; 0 where no word of the query occurs."""
 
     turns: Numbers
+    """One per entry of a catalogue."""
     windows: Numbers
+    """One per entry, of the window around it."""
     conversations: Numbers
+    """One per conversation."""
 
 
 Count = Callable[[Catalogue, Positions], tuple[Positions, Numbers]]
@@ -38,10 +41,7 @@ def bm25(catalogues: Sequence[Catalogue], words: Sequence[Sequence[Positions]]) 
     turns = scored(catalogues, words, [catalogue.characters for catalogue in catalogues], in_turns)
     windows = scored(catalogues, words, [catalogue.spans for catalogue in catalogues], in_windows)
     conversations = scored(catalogues, words, [catalogue.conversation_characters for catalogue in catalogues], in_conversations)
-    return [
-        Lexical(turns=turns[c], windows=windows[c], conversations=conversations[c][catalogue.conversations])
-        for c, catalogue in enumerate(catalogues)
-    ]
+    return [Lexical(turns=turns[c], windows=windows[c], conversations=conversations[c]) for c in range(len(catalogues))]
 
 
 def scored(

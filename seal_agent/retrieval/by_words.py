@@ -45,10 +45,8 @@ class ByWords:
             # The lock first: what another thread has added to the shelf, this connection then sees too.
             with shelf.lock, self._ledger.read() as connection:
                 catalogues.append(shelf.refresh(connection))
-                held.append([shelf.holding(connection, word) for word in words])
-                nobody = np.zeros(len(shelf.authors.words), dtype=np.bool_)  # a query need not hold a word
-                named = np.any([nobody, *(shelf.authors.named(word) for word in words)], axis=0)
-                spoken.append(named.astype(np.float64)[shelf.catalogue.authors])
+                held.append(shelf.holding(connection, words))
+                spoken.append(shelf.spoken_of(words))
         lexical = bm25(catalogues, distinct(held, len(words)))
         return [
             Found(scope=scope, catalogue=catalogue, lexical=scores, spoken_of=named)

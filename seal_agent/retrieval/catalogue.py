@@ -6,7 +6,7 @@ current by reading what was recorded since, and read anew when something earlier
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -85,6 +85,8 @@ EMPTY = Catalogue(
     authors=np.empty(0, dtype=np.int64),
     days=np.empty(0, dtype=np.int64),
 )
+NOT_READ: tuple[int, Positions] = (0, np.empty(0, dtype=np.int64))
+"""Of a word that nobody asked for yet."""
 
 
 class Names:
@@ -104,6 +106,11 @@ class Names:
         """Which of the numbers this word names."""
         return np.fromiter((word in words for words in self.words), dtype=np.bool_, count=len(self.words))
 
+    def places(self, word: str, numbers: npt.NDArray[np.int64]) -> Positions:
+        """Where the numbers are those that this word names; few words name any, and then no entry is looked at."""
+        named = self.named(word)
+        return np.flatnonzero(named[numbers]) if named.any() else np.empty(0, dtype=np.int64)
+
 
 @dataclass(slots=True)
 class Shelf:
@@ -117,7 +124,9 @@ class Shelf:
     threads: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Number of each conversation and place of its last turn."""
     postings: OrderedDict[str, tuple[int, Positions]] = field(default_factory=OrderedDict)
-    """Where each word asked for so far stands, and up to which sequence number that was read."""
+    """Where each word asked for so far stands, and up to which sequence number that was read; the last asked for last."""
+    kept_postings: int = 0
+    """Places in `postings`."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def refresh(self, connection: Connection) -> Catalogue:
@@ -126,7 +135,7 @@ class Shelf:
         if now == self.standing:
             return self.catalogue
         if now.changes != self.standing.changes:
-            self.catalogue, self.threads, self.postings = EMPTY, {}, OrderedDict()
+            self.catalogue, self.threads, self.postings, self.kept_postings = EMPTY, {}, OrderedDict(), 0
             self.authors, self.days = Names(), Names()  # a name that was forgotten is not kept here either
             self._append(placed_after(connection, self.scope.key, 0))
         else:
@@ -170,27 +179,34 @@ class Shelf:
     def _numbered(names: Names, given: list[str], words: Callable[[str], Iterable[str]]) -> npt.NDArray[np.int64]:
         return np.array([names.number(name, words) for name in given], dtype=np.int64)
 
-    def holding(self, connection: Connection, word: str) -> Positions:
-        """Where the word stands: in the text, in the author's name, or in the date. Call after `refresh` on the same connection."""
-        catalogue = self.catalogue
-        read_up_to, known = self.postings.get(word, (0, np.empty(0, dtype=np.int64)))
-        if read_up_to < self.standing.newest:
-            total = connection.exec_driver_sql("SELECT max(seq) FROM entries").scalar_one() or 1
-            share = len(catalogue) / total
-            fresh = catalogue.places(seqs_with(connection, word, self.scope.key, read_up_to, share=share))
-            named = self.authors.named(word)[catalogue.authors] | self.days.named(word)[catalogue.days]
-            new = np.flatnonzero(named & (catalogue.seqs > read_up_to))
-            known = np.concatenate([known, np.union1d(fresh, new)])
-            self._keep(word, known)
-        elif word in self.postings:
-            self.postings.move_to_end(word)
-        return known
+    def spoken_of(self, words: Sequence[str]) -> Numbers:
+        """1 for each entry by an author whom one of the words names, else 0. Call after `refresh`."""
+        nobody = np.zeros(len(self.authors.words), dtype=np.bool_)  # a query need not hold a word
+        named = np.any([nobody, *(self.authors.named(word) for word in words)], axis=0)
+        said_by = self.catalogue.authors
+        return named.astype(np.float64)[said_by] if named.any() else np.zeros(len(said_by))
 
-    def _keep(self, word: str, places: Positions) -> None:
-        self.postings[word] = (self.standing.newest, places)
-        self.postings.move_to_end(word)
-        while len(self.postings) > 1 and sum(len(kept) for _, kept in self.postings.values()) > KEPT_POSTINGS:
-            self.postings.popitem(last=False)
+    def holding(self, connection: Connection, words: Sequence[str]) -> list[Positions]:
+        """Where each word stands: in the text, in the author's name, or in the date. Call after `refresh` on the same connection."""
+        unread = any(self.postings.get(word, NOT_READ)[0] < self.standing.newest for word in words)
+        total = connection.exec_driver_sql("SELECT max(seq) FROM entries").scalar_one() if unread else None
+        share = len(self.catalogue) / (total or 1)
+        return [self._read(connection, word, share) for word in words]
+
+    def _read(self, connection: Connection, word: str, share: float) -> Positions:
+        catalogue = self.catalogue
+        read_up_to, known = self.postings.pop(word, NOT_READ)
+        self.kept_postings -= len(known)
+        if read_up_to < self.standing.newest:
+            fresh = catalogue.places(seqs_with(connection, word, self.scope.key, read_up_to, share=share))
+            named = np.union1d(self.authors.places(word, catalogue.authors), self.days.places(word, catalogue.days))
+            known = np.concatenate([known, np.union1d(fresh, named[catalogue.seqs[named] > read_up_to])])
+        if len(catalogue):
+            self.postings[word] = (self.standing.newest, known)
+            self.kept_postings += len(known)
+        while len(self.postings) > 1 and self.kept_postings > KEPT_POSTINGS:
+            self.kept_postings -= len(self.postings.popitem(last=False)[1][1])
+        return known
 
 
 class Catalogues:

@@ -105,7 +105,7 @@ def laid_out(catalogue: Catalogue, seqs: Seqs, values: Numbers | Vectors) -> Num
 
 def highest(values: Numbers, count: int) -> Positions:
     """The places of the highest positive values, at most so many."""
-    if len(values) > count:
-        top = np.argpartition(-values, count)[:count]
-        return np.sort(top[values[top] > 0.0])
-    return np.flatnonzero(values > 0.0)
+    places = np.flatnonzero(values > 0.0)
+    if len(places) > count:
+        places = np.sort(places[np.argpartition(-values[places], count)[:count]])
+    return places

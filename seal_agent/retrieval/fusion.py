@@ -9,18 +9,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from seal_agent.config import RetrievalSettings
+from seal_agent.ledger.postings import Seqs
 from seal_agent.retrieval.bm25 import Lexical
-from seal_agent.retrieval.catalogue import Catalogue, Numbers
+from seal_agent.retrieval.catalogue import Catalogue, Numbers, Positions
 
 FLAT = 1e-6
 """Differences of cosines up to here are rounding of float32, not meaning."""
 NEAR = (0.7, 0.4)
 """How much the turns one and two before or after count beside the turn itself, when meaning is compared around it."""
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,72 +31,84 @@ class Arms:
     """1 for what was said by somebody whom the query names, else 0."""
     cosines: Numbers
     """With the query; NaN where it is not known."""
-    allowed: Mask
-    """Which entries meet the conditions of the search."""
+    allowed: Seqs | None
+    """Sequence numbers of what meets the conditions of the search, of other catalogues as well; None when there are none."""
 
 
-def fuse(arms: Sequence[Arms], mean_cosine: float, weights: RetrievalSettings) -> list[Numbers]:
-    """Return one score per entry of each catalogue, minus infinity for what is no result.
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """The results in one catalogue: where they stand in it, ascending, and their scores."""
 
-    BM25 is divided by the query's best; cosines, which crowd together, by how far the best stands out over `mean_cosine`. What does not
-    meet the conditions sets no best.
+    places: Positions
+    scores: Numbers
+
+
+def fuse(arms: Sequence[Arms], mean_cosine: float, weights: RetrievalSettings) -> list[Fused]:
+    """Return the results in each catalogue.
+
+    BM25 is divided by the query's best; cosines, which crowd together, by how far the best stands out over `mean_cosine`. What is no result
+    sets no best. Of a large scope few entries are results, so only these are worked on.
     """
-    above = [arm.cosines - mean_cosine for arm in arms]
-    around = [near(arm.catalogue, height) for arm, height in zip(arms, above, strict=True)]
-    masks = [arm.allowed for arm in arms]
+    places = [results(arm, weights) for arm in arms]
+
+    def at(values: Sequence[Numbers]) -> list[Numbers]:
+        return [value[where] for value, where in zip(values, places, strict=True)]
+
+    around = [near(arm.catalogue, arm.cosines, where) - mean_cosine for arm, where in zip(arms, places, strict=True)]
+    conversations = [arm.lexical.conversations[arm.catalogue.conversations[where]] for arm, where in zip(arms, places, strict=True)]
     parts = [
-        (weights.turn_weight, shares([arm.lexical.turns for arm in arms], masks)),
-        (weights.window_weight, shares([arm.lexical.windows for arm in arms], masks)),
-        (weights.conversation_weight, shares([arm.lexical.conversations for arm in arms], masks)),
-        (weights.speaker_weight, [arm.spoken_of for arm in arms]),
-        (weights.dense_weight, heights(above, masks)),
-        (weights.near_weight, heights(around, masks)),
+        (weights.turn_weight, shares(at([arm.lexical.turns for arm in arms]))),
+        (weights.window_weight, shares(at([arm.lexical.windows for arm in arms]))),
+        (weights.conversation_weight, shares(conversations)),
+        (weights.speaker_weight, at([arm.spoken_of for arm in arms])),
+        (weights.dense_weight, heights([cosines - mean_cosine for cosines in at([arm.cosines for arm in arms])])),
+        (weights.near_weight, heights(around)),
     ]
-    scores: list[Numbers] = []
-    for number, arm in enumerate(arms):
-        score = np.sum([weight * part[number] for weight, part in parts], axis=0)
-        score[~(arm.allowed & is_known(arm, weights))] = -np.inf
-        scores.append(score)
-    return scores
+    scores = [np.sum([weight * part[number] for weight, part in parts], axis=0) for number in range(len(arms))]
+    return [Fused(where, score) for where, score in zip(places, scores, strict=True)]
 
 
-def is_known(arm: Arms, weights: RetrievalSettings) -> Mask:
-    """Which entries an arm that counts has found; being in the same conversation as a word is too little."""
-    by_words = (arm.lexical.windows > 0.0) if weights.turn_weight or weights.window_weight else np.zeros(len(arm.allowed), dtype=np.bool_)
-    by_meaning = np.isfinite(arm.cosines) if weights.dense_weight or weights.near_weight else np.zeros_like(by_words)
-    return by_words | by_meaning
+def results(arm: Arms, weights: RetrievalSettings) -> Positions:
+    """Where the allowed entries are that an arm which counts has found; being in the same conversation as a word is too little."""
+    found = np.zeros(len(arm.catalogue), dtype=np.bool_)
+    if weights.turn_weight or weights.window_weight:
+        found |= arm.lexical.windows > 0.0
+    if weights.dense_weight or weights.near_weight:
+        found |= np.isfinite(arm.cosines)
+    places = np.flatnonzero(found)
+    return places if arm.allowed is None else places[np.isin(arm.catalogue.seqs[places], arm.allowed)]
 
 
-def shares(values: Sequence[Numbers], masks: Sequence[Mask]) -> list[Numbers]:
+def shares(values: Sequence[Numbers]) -> list[Numbers]:
     """Each divided by the best."""
-    highest = best(values, masks)
+    highest = best(values)
     return [value / highest if highest > 0.0 else np.zeros_like(value) for value in values]
 
 
-def heights(above: Sequence[Numbers], masks: Sequence[Mask]) -> list[Numbers]:
+def heights(above: Sequence[Numbers]) -> list[Numbers]:
     """1 for the best, 0 at the mean and for the unknown. Where nothing stands out, a single entry for one, all that is known score 1."""
-    highest = best(above, masks)
+    highest = best(above)
     if highest <= FLAT:
         return [np.isfinite(height).astype(np.float64) for height in above]
     return [np.nan_to_num(height / highest, nan=0.0) for height in above]
 
 
-def best(values: Iterable[Numbers], masks: Iterable[Mask]) -> float:
-    """The highest known value among the allowed; 0 when nothing is higher."""
-    known = [value[mask & np.isfinite(value)] for value, mask in zip(values, masks, strict=True)]
+def best(values: Iterable[Numbers]) -> float:
+    """The highest known value; 0 when nothing is higher."""
+    known = [value[np.isfinite(value)] for value in values]
     return max((float(part.max()) for part in known if len(part)), default=0.0)
 
 
-def near(catalogue: Catalogue, values: Numbers) -> Numbers:
-    """The weighted mean over an entry and its neighbours, as far as these are known."""
-    if not len(values) or not np.isfinite(values).any():
-        return values
-    known = np.append(np.isfinite(values), False).astype(np.float64)
-    padded = np.append(np.nan_to_num(values, nan=0.0), 0.0)
-    sums, counts = padded[:-1].copy(), known[:-1].copy()
-    one_before, two_before, one_after, two_after = catalogue.neighbours(np.arange(len(values)))
-    for weight, places in ((NEAR[0], one_before), (NEAR[0], one_after), (NEAR[1], two_before), (NEAR[1], two_after)):
-        sums += weight * padded[places]
-        counts += weight * known[places]
-    means: Numbers = np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0.0)
+def near(catalogue: Catalogue, values: Numbers, places: Positions) -> Numbers:
+    """For each of the places the weighted mean over the entry there and its neighbours, as far as these are known; else NaN."""
+    padded = np.append(values, np.nan)  # the place of a neighbour that is none
+    sums, counts = np.zeros(len(places)), np.zeros(len(places))
+    one_before, two_before, one_after, two_after = catalogue.neighbours(places)
+    ways = ((1.0, places), (NEAR[0], one_before), (NEAR[0], one_after), (NEAR[1], two_before), (NEAR[1], two_after))
+    for weight, beside in ways:
+        value = padded[beside]
+        known = np.isfinite(value)
+        sums += weight * np.where(known, value, 0.0)
+        counts += weight * known
+    means: Numbers = np.divide(sums, counts, out=np.full(len(places), np.nan), where=counts > 0.0)
     return means

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ NEAR = 1e-3
 """Distance within which a vector has found itself; float32 rounding stays below a thousandth of this."""
 MISSED_SHARE = 0.005
 """Share of vectors that an approximate index may miss: 0.0003 to 0.002 measured on whole ones, several per cent on torn ones."""
+WIDELY = 1_000
+"""What misses more is asked again for so many nearest, which widens the search itself: of 100,000 vectors without any likeness to each
+other an index that is whole misses 1.6 % at Chroma's own width. What a torn one lacks is not there at any width."""
 MISSED_AT_LEAST = 2
 """Misses that are always forgiven, so that a small index is not condemned for one."""
 BACKGROUND = 10
@@ -74,13 +78,18 @@ def compare(projection: Any, scope: dict[str, Any], sample: Vectors) -> str | No
     held = projection.count(scope["scope_key"])
     if held < len(scope["ids"]):
         return f"it counts {held} of {len(scope['ids'])} vectors of {scope['scope_key']!r}"
-    missed = 0
-    for start in range(0, len(sample), BATCH):
-        cosines = projection.best_cosines(scope["scope_key"], sample[start : start + BATCH])
-        missed += len(sample[start : start + BATCH]) - sum(cosine >= 1.0 - NEAR for cosine in cosines)
-    if missed > max(MISSED_AT_LEAST, MISSED_SHARE * len(sample)):
-        return f"{missed} of {len(sample)} vectors of {scope['scope_key']!r} don't find themselves"
-    return None
+    missed = sample
+    for among in (1, WIDELY):
+        missed = missed[[not found for found in find_themselves(projection, scope["scope_key"], missed, among)]]
+        if len(missed) <= max(MISSED_AT_LEAST, MISSED_SHARE * len(sample)):
+            return None
+    return f"{len(missed)} of {len(sample)} vectors of {scope['scope_key']!r} don't find themselves"
+
+
+def find_themselves(projection: Any, scope_key: str, vectors: Vectors, among: int) -> Iterator[bool]:  # Any: chromadb is imported late
+    for start in range(0, len(vectors), BATCH):
+        for cosine in projection.best_cosines(scope_key, vectors[start : start + BATCH], among):
+            yield cosine >= 1.0 - NEAR
 
 
 if __name__ == "__main__":

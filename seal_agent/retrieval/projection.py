@@ -58,10 +58,11 @@ class ChromaProjection:
             ids, distances = found["ids"][0], (found["distances"] or [[]])[0]
             return [(entry_id, 1.0 - distance) for entry_id, distance in zip(ids, distances, strict=True)]
 
-    def best_cosines(self, scope_key: str, vectors: Vectors) -> list[float]:
-        """Return for each vector [n, dim] the cosine of the nearest one held; -1 where nothing is found."""
+    def best_cosines(self, scope_key: str, vectors: Vectors, among: int = 1) -> list[float]:
+        """Return for each vector [n, dim] the cosine of the nearest one held, -1 where nothing is found; the more it is looked for among,
+        the more surely the nearest."""
         with chroma("answer queries", self._folder):
-            found = self._collection(scope_key).query(query_embeddings=vectors, n_results=1, include=["distances"])
+            found = self._collection(scope_key).query(query_embeddings=vectors, n_results=among, include=["distances"])
             return [1.0 - distances[0] if distances else -1.0 for distances in found["distances"] or []]
 
     def ids(self, scope_key: str) -> set[str]:

@@ -22,9 +22,8 @@ from seal_agent.ledger.ledger import Ledger
 from seal_agent.ledger.postings import Seqs
 from seal_agent.protocols import Embedder, Reranker, Vectors
 from seal_agent.retrieval.by_words import ByWords, Found
-from seal_agent.retrieval.catalogue import Numbers
 from seal_agent.retrieval.dense import Cosines, Dense
-from seal_agent.retrieval.fusion import Arms, fuse
+from seal_agent.retrieval.fusion import Arms, Fused, fuse
 from seal_agent.retrieval.generation_folders import discard_generations
 from seal_agent.retrieval.lexical import text_key
 from seal_agent.retrieval.second_reading import reranked
@@ -109,7 +108,7 @@ class Searcher:
                 lexical=one.lexical,
                 spoken_of=one.spoken_of,
                 cosines=known.values,
-                allowed=np.isin(one.catalogue.seqs, allowed) if allowed is not None else np.ones(len(one.catalogue), dtype=np.bool_),
+                allowed=allowed,
             )
             for one, known in zip(found, cosines, strict=True)
         ]
@@ -218,11 +217,13 @@ class Searcher:
         return hits
 
 
-def ranked(arms: Sequence[Arms], scores: Sequence[Numbers]) -> Iterator[tuple[int, float]]:
+def ranked(arms: Sequence[Arms], fused: Sequence[Fused]) -> Iterator[tuple[int, float]]:
     """Yield sequence numbers with their scores, best first; equals in recorded order. Sorts no more than is asked for."""
-    seqs = np.concatenate([arm.catalogue.seqs for arm in arms]) if arms else np.empty(0, dtype=np.int64)
-    totals = np.concatenate(list(scores)) if arms else np.empty(0)
-    left = np.flatnonzero(np.isfinite(totals))
+    if not arms:
+        return
+    seqs = np.concatenate([arm.catalogue.seqs[results.places] for arm, results in zip(arms, fused, strict=True)])
+    totals = np.concatenate([results.scores for results in fused])
+    left = np.arange(len(totals))
     while len(left):
         step = min(SORTED_AT_ONCE, len(left))
         least = np.partition(totals[left], len(left) - step)[len(left) - step]

@@ -34,7 +34,7 @@ def read(brain: "Brain", shelf: Shelf) -> Catalogue:
 def held(brain: "Brain", shelf: Shelf, word: str) -> list[int]:
     with shelf.lock, brain.ledger.read() as connection:
         shelf.refresh(connection)
-        return list(shelf.holding(connection, word).tolist())
+        return list(shelf.holding(connection, [word])[0].tolist())
 
 
 def same(one: Catalogue, other: Catalogue) -> bool:

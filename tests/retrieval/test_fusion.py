@@ -41,15 +41,20 @@ def arms(
     words: Numbers = np.array(turns) if turns else zeros
     return Arms(
         catalogue=catalogue(size),
-        lexical=Lexical(turns=words, windows=words, conversations=zeros),
+        lexical=Lexical(turns=words, windows=words, conversations=np.zeros(1)),
         spoken_of=np.array(spoken_of) if spoken_of else zeros,
         cosines=np.array(cosines) if cosines else np.full(size, np.nan),
-        allowed=np.array(allowed) if allowed else np.ones(size, dtype=np.bool_),
+        allowed=np.flatnonzero(allowed) + 1 if allowed else None,
     )
 
 
 def fused(given: list[Arms], mean: float = 0.0, **weights: float) -> list[npt.NDArray[np.float64]]:
-    return fuse(given, mean, RetrievalSettings.model_validate({**OFF, **weights}))
+    """One score per entry of each catalogue, minus infinity for what is no result."""
+    found = fuse(given, mean, RetrievalSettings.model_validate({**OFF, **weights}))
+    scores = [np.full(len(arm.catalogue), -np.inf) for arm in given]
+    for score, results in zip(scores, found, strict=True):
+        score[results.places] = results.scores
+    return scores
 
 
 def test_bm25_is_divided_by_the_best_of_all_scopes() -> None:
@@ -88,7 +93,7 @@ def test_what_is_not_allowed_has_no_score_and_sets_no_best() -> None:
 
 def test_meaning_is_compared_around_a_turn_as_far_as_it_is_known() -> None:
     values = np.array([1.0, 0.0, 0.0, np.nan, 0.0])
-    around = near(catalogue(5), values)
+    around = near(catalogue(5), values, np.arange(5))
     assert around[0] == pytest.approx(1.0 / (1 + 0.7 + 0.4))
     assert around[1] == pytest.approx(0.7 / (0.7 + 1 + 0.7))
     assert around[2] == pytest.approx(0.4 / (0.4 + 0.7 + 1 + 0.4))

@@ -51,8 +51,15 @@ class Torn:
     def count(self, _: str) -> int:
         return self._counted
 
-    def best_cosines(self, _: str, vectors: Vectors) -> list[float]:
+    def best_cosines(self, _: str, vectors: Vectors, among: int) -> list[float]:
         return [self._cosines] * len(vectors)
+
+
+class Narrow(Torn):
+    """An index that is whole and finds the nearest only when it is asked for many."""
+
+    def best_cosines(self, _: str, vectors: Vectors, among: int) -> list[float]:
+        return [1.0 if among > 1 else 0.5] * len(vectors)
 
 
 @pytest.mark.parametrize(
@@ -74,13 +81,18 @@ def test_what_is_missing_is_told(torn: Torn, said: str) -> None:
 
 def test_a_miss_or_two_of_an_approximate_index_are_forgiven() -> None:
     class Missing(Torn):
-        def best_cosines(self, _: str, vectors: Vectors) -> list[float]:
+        def best_cosines(self, _: str, vectors: Vectors, among: int) -> list[float]:
             return [0.4, 0.4] + [1.0] * (len(vectors) - 2)
 
     assert compare(Missing(IDS, 1.0, 50), {"scope_key": ANA, "ids": IDS}, VECTORS) is None
 
 
 @pytest.mark.slow
+def test_what_is_found_when_looked_for_more_widely_is_there() -> None:
+    whole = Narrow(IDS, 0.5, len(IDS))
+    assert compare(whole, {"scope_key": ANA, "ids": IDS}, VECTORS) is None
+
+
 def test_a_whole_folder_passes(folder: Path) -> None:
     probe(folder, [expected(IDS, VECTORS)], never)
 
