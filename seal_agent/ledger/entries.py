@@ -27,6 +27,9 @@ FIELDS = tuple(column.name for column in OF_ENTRY)
 WHOLE = select(*OF_ENTRY, entries.c.at, entries.c.sha256)
 AT = WHOLE.where(entries.c.seq.in_(bindparam("seqs", expanding=True)))
 IN_SCOPE = WHOLE.where(entries.c.scope_key == bindparam("scope_key"), entries.c.id.in_(bindparam("ids", expanding=True)))
+SEQS_OF = select(entries.c.id, entries.c.seq).where(
+    entries.c.scope_key == bindparam("scope_key"), entries.c.id.in_(bindparam("ids", expanding=True))
+)
 # Left to itself SQLite reads every row in the order that is asked for, vectors and all, at each search; hence the index by its name.
 _FROM_INDEX = "SELECT seq FROM entries INDEXED BY entries_by_embedder WHERE embedder"
 MISSING = text(
@@ -126,8 +129,7 @@ def seqs_of(conn: Connection, scope_key: str, ids: Sequence[str]) -> dict[str, i
     """Return the sequence numbers of a scope's entries that exist, by id."""
     found: dict[str, int] = {}
     for batch in batches(ids):
-        query = select(entries.c.id, entries.c.seq).where(entries.c.scope_key == scope_key, entries.c.id.in_(batch))
-        found.update((row[0], row[1]) for row in conn.execute(query))
+        found.update((row[0], row[1]) for row in conn.execute(SEQS_OF, {"scope_key": scope_key, "ids": batch}))
     return found
 
 

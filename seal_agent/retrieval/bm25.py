@@ -18,6 +18,8 @@ from seal_agent.retrieval.catalogue import Catalogue, Numbers, Positions
 
 K1 = 1.2
 B = 0.75
+SPARSE = 16
+"""Of more units than so many times the given ones, sorting the given is faster than counting through all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +82,12 @@ def in_conversations(catalogue: Catalogue, places: Positions) -> tuple[Positions
 
 
 def counted(units: Positions) -> tuple[Positions, Numbers]:
-    """Which units there are, ascending, and how often each: by counting, which for many is faster than sorting."""
+    """Which units there are, ascending, and how often each: by counting, which is faster than sorting where they stand closely."""
     if not len(units):
         return units, np.empty(0)
+    if len(units) * SPARSE < units.max():
+        holding, times = np.unique(units, return_counts=True)
+        return holding, times.astype(np.float64)
     counts = np.bincount(units)
     holding = np.flatnonzero(counts)
     return holding, counts[holding].astype(np.float64)
