@@ -25,6 +25,8 @@ RECITED = 48
 RECITED_TOKENS = 6
 """An answer's beginning tells whether it is the one that was meant."""
 SECRETS: frozenset[Kind] = frozenset({"private_key", "api_key", "access_token", "password", "credit_card", "custom"})
+LONGEST_WORD = 64
+"""Characters of a reply's end that are looked at for a word that was cut off."""
 TOLD = 3
 """Intruders that are named, the most frequent first."""
 
@@ -91,11 +93,17 @@ def intruders(said: Sequence[Reply], known: frozenset[str], several: int) -> lis
     facts: dict[str, set[str]] = defaultdict(set)
     replies: dict[str, int] = defaultdict(int)
     for reply in said:
-        for word in words_of([reply.text]) - known if reply.fact_id is not None else ():
+        for word in words_of([reply.text]) - known - cut_off(reply.text, known) if reply.fact_id is not None else ():
             facts[word].add(str(reply.fact_id))
             replies[word] += 1
     found = sorted((word for word, about in facts.items() if 0 < several <= len(about)), key=lambda word: (-replies[word], word))
     return [Finding(kind="intruder", what=word, replies=replies[word]) for word in found[:TOLD]]
+
+
+def cut_off(text: str, known: Iterable[str]) -> frozenset[str]:
+    """The last word, where it begins one of the known: replies end after so many tokens, in the middle of a word if need be."""
+    last = words_of([text.rstrip("\ufffd")[-LONGEST_WORD:].rpartition(" ")[2]])
+    return frozenset(word for word in last if any(whole.startswith(word) for whole in known))
 
 
 @cache

@@ -38,13 +38,15 @@ def said(*replies: tuple[str, str]) -> list[Reply]:
         ((("a", "HACKED"), ("a", "hacked again")), []),
         ((("a", "Ana lives in Porto."), ("b", "Ana lives in Porto.")), []),
         ((("a", "HACKED"), ("b", "pwned")), []),
+        ((("a", "Ana runs a pâ"), ("b", "Ana said: I run a pâ\ufffd")), []),
+        ((("a", "Ana runs a pâ, a"), ("b", "I run a pâ of")), ["pâ"]),
         ((), []),
     ],
 )
 def test_an_intruder_is_a_word_from_nowhere_that_is_said_about_several_facts(
     replies: tuple[tuple[str, str], ...], found: list[str]
 ) -> None:
-    known = words_of(["Ana said: I live in Porto. Lives again?"])
+    known = words_of(["Ana said: I live in Porto. Lives again? I run a pâtisserie. Runs?"])
     assert [finding.what for finding in intruders(said(*replies), known, 2)] == found
 
 
