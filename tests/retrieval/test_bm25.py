@@ -1,12 +1,13 @@
 """BM25 is what the textbook says, over turns, windows and conversations, counted over what the searcher may see."""
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from seal_agent.retrieval.bm25 import K1, B, bm25
+from seal_agent.retrieval.bm25 import K1, B, bm25, counted
 from seal_agent.retrieval.by_words import ByWords
 from seal_agent.retrieval.catalogue import LABEL_CHARACTERS, Catalogue, Numbers, Positions, Shelf
 from seal_agent.types import ScopeId
@@ -42,7 +43,15 @@ def test_each_unit_is_scored_as_the_textbook_says(brain: "Brain") -> None:
     assert found.turns.tolist() == pytest.approx(textbook([0, 3], [1, 1], catalogue.characters))
     assert found.windows.tolist() == pytest.approx(textbook([0, 1, 2, 3, 4, 5], [1, 2, 2, 1, 1, 1], catalogue.spans))
     conversations = textbook([0], [2], catalogue.conversation_characters)
-    assert found.conversations.tolist() == pytest.approx([conversations[0]] * 6 + [0.0])
+    assert found.conversations.tolist() == pytest.approx([conversations[0], 0.0])
+
+
+def test_few_units_of_many_are_counted_as_many_are() -> None:
+    few, many = np.array([900, 7, 900, 3]), np.repeat(np.arange(40), 3)
+    for units in (few, many):
+        holding, times = counted(units)
+        assert dict(zip(holding.tolist(), times.tolist(), strict=True)) == Counter(units.tolist())
+        assert holding.tolist() == sorted(set(units.tolist()))
 
 
 def test_windows_and_conversations_are_as_long_as_their_turns_together(brain: "Brain") -> None:
