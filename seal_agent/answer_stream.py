@@ -73,8 +73,9 @@ class AnswerStream:
         try:
             piece = next(self._pieces)
         except StopIteration:
-            self._answer = self._finish(self._pieces.result, self._first_at)
-            self.close()
+            if self._release is not None:  # another thread may have closed the stream while this one waited: then nothing is whole
+                self._answer = self._finish(self._pieces.result, self._first_at)
+                self.close()
             raise
         except BaseException as error:  # whatever it was, the place in the batch is free again; it is raised on
             self.close()

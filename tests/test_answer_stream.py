@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from seal_agent.answer_stream import open_text_stream
+from seal_agent.answer_stream import AnswerStream, open_text_stream
 from seal_agent.errors import GenerationError, InvalidTurnError, UnknownRecordError, UsageError
 from seal_agent.memory import Memory
 from seal_agent.sampling import Sampling
 from seal_agent.scope import Scope
 from seal_agent.testing import ScriptedModel
-from seal_agent.types import Turn
+from seal_agent.types import Generation, Turn
 from tests.brains import learn, open_brain
 
 ASKED = "Capital of France?"
@@ -50,6 +50,34 @@ def test_the_answer_is_not_to_be_had_before_the_end(ana: Scope) -> None:
     with pytest.raises(UsageError, match="read the stream"):
         _ = stream.answer
     assert stream.read().text == "It is Paris on the Seine"
+
+
+class Waiting:
+    """Pieces that end because the stream was closed while its reader waited: there is no result."""
+
+    stream: AnswerStream
+
+    def __iter__(self) -> "Waiting":
+        return self
+
+    def __next__(self) -> str:
+        self.stream.close()
+        raise StopIteration
+
+    @property
+    def result(self) -> Generation:
+        raise AssertionError("nobody may ask for it")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_stream_that_another_closes_while_its_reader_waits_ends_without_an_answer() -> None:
+    pieces = Waiting()
+    pieces.stream = AnswerStream(pieces, lambda *_: pytest.fail("there is nothing to finish"), lambda: None)
+    assert list(pieces.stream) == []
+    with pytest.raises(UsageError, match="not whole"):
+        _ = pieces.stream.answer
 
 
 @pytest.mark.parametrize("way", ["read", "closed", "dropped", "failed"])
