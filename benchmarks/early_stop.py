@@ -30,10 +30,11 @@ from benchmarks import portions
 from benchmarks.made_up_facts import right
 from benchmarks.portions import Portions
 from benchmarks.reporting import report
-from seal_agent import Memory
+from seal_agent import Memory, Scope
 from seal_agent.config import SelfEditSettings, Settings, TrainingSettings
+from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.evaluation import MAX_REPLY_TOKENS
-from seal_agent.consolidation.preparing import prepare
+from seal_agent.consolidation.preparing import Lesson, prepare
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import select
 from seal_agent.models.local import LocalModel
@@ -56,13 +57,21 @@ class Plan:
     share: float
 
 
-def told(count: int) -> dict[str, list[str]]:
-    """The first facts of each customer who has so many, in their order."""
+def told(least: int, most: int) -> dict[str, list[str]]:
+    """The first facts of each customer who has enough of them, in their order."""
     facts: dict[str, list[str]] = {}
     for line in WEEK.read_text(encoding="utf-8").splitlines():
         asked = json.loads(line)
         facts.setdefault(asked["user"], []).append(asked["fact"])
-    return {user: found[:count] for user, found in facts.items() if len(found) >= count}
+    return {user: found[:most] for user, found in facts.items() if len(found) >= least}
+
+
+def night_of(backends: Backends, scope: Scope, facts: Sequence[str]) -> tuple[Run, Lesson]:
+    """Tell the facts, and prepare the night that would teach them."""
+    for fact in facts:
+        scope.remember(fact)  # said twice, it is known
+    run = Run(scope=scope.id, backends=backends, progress=silent, should_stop=lambda: False, clock=lambda: datetime.now(UTC))
+    return run, prepare(run, list(select(backends, scope.id).told))
 
 
 class Bench:
@@ -76,18 +85,21 @@ class Bench:
     def run(self, arm: str, user: str, facts: Sequence[str], seed: int) -> Row:
         """Train one arm on the customer's material and ask its adapter."""
         scope = self._memory.scope(user=user, agent="support")
-        for fact in facts:
-            scope.remember(fact)  # said twice, it is known
         settings = TRAINING.model_copy(update={"seed": seed, "settled_share": self._shares[arm]})
         backends = replace(self._backends, settings=self._backends.settings.model_copy(update={"training": settings}))
-        night = Run(scope=scope.id, backends=backends, progress=silent, should_stop=lambda: False, clock=lambda: datetime.now(UTC))
-        lesson = prepare(night, list(select(backends, scope.id).told))
+        night, lesson = night_of(backends, scope, facts)
         model = backends.model
         assert isinstance(model, LocalModel)
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "adapter"
             result = LoraTrainer(model, settings).train(
-                lesson.examples, probes=lesson.probes, out=out, seed=seed, progress=silent, should_stop=lambda: False
+                lesson.examples,
+                probes=lesson.probes,
+                out=out,
+                seed=seed,
+                progress=silent,
+                should_stop=lambda: False,
+                checkpoint=backends.folder / f"{user}-{arm}.passes",
             )
             model.load_adapter(arm, out)
             graded = night.examiner.ask(arm, lesson.held_out, MAX_REPLY_TOKENS)
@@ -98,7 +110,7 @@ class Bench:
 def measure(bench: Bench, plan: Plan, kept: Portions) -> dict[str, Any]:
     """Run both arms for every seed for which there is time; return the object that `--json` prints."""
     rows: list[dict[str, Row]] = []
-    for seed, (user, facts) in enumerate(list(told(plan.facts).items())[: plan.seeds]):
+    for seed, (user, facts) in enumerate(list(told(plan.facts, plan.facts).items())[: plan.seeds]):
         done = {arm: kept.result(unit, partial(bench.run, arm, user, facts, seed)) for arm in ARMS if kept.wants(unit := f"{user}/{arm}")}
         report(f"{user}: {done}")
         if len(done) == len(ARMS):

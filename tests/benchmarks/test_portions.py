@@ -76,5 +76,5 @@ def test_sizes_are_those_asked_for_then_the_quick_ones_then_the_default(asked: l
 
 
 def test_there_are_customers_enough_to_stop_early_for() -> None:
-    assert len(told(4)) >= 3
-    assert all(len(facts) == 4 for facts in told(4).values())
+    assert len(told(4, 4)) >= 3
+    assert all(len(facts) == 4 for facts in told(4, 4).values())
