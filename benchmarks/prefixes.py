@@ -102,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = portions.parser("prefixes", __doc__, quick="one customer").parse_args(arguments)
 
     def on_a_brain(model: LocalModel, folder: Path, kept: Portions) -> dict[str, Any]:
-        return kept.result("all", lambda: counted(model, folder, 1 if options.quick else MOST_FACTS)) | {"model": model.id}
+        found: dict[str, Any] = kept.result("all", lambda: counted(model, folder, 1 if options.quick else MOST_FACTS))
+        return found | {"model": model.id}
 
     return portions.run(options, {"quick": options.quick}, on_a_brain, show)
 

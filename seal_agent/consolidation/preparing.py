@@ -98,9 +98,8 @@ def choose_questions(run: Run, told: list[tuple[Fact, Vectors]]) -> tuple[Unseen
     left: list[list[Asked]] = []
     for (fact, _), asked in zip(told, ways, strict=True):
         questions, rest = hold_out(fact, asked, run.backends.settings.self_edit.held_out_per_fact)
-        others, rest = set_apart(fact, rest)
         held_out += questions
-        apart += others
+        apart += set_apart(fact, asked, run.backends.settings.self_edit.held_out_per_fact)
         left.append(rest)
     return Unseen(held_out=tuple(held_out), apart=tuple(apart)), left
 

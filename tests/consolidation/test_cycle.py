@@ -4,9 +4,9 @@ import itertools
 import json
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -18,7 +18,7 @@ from seal_agent.consolidation.selection import tried_last
 from seal_agent.errors import TrainingError
 from seal_agent.ledger import adapters, fact_history
 from seal_agent.testing import InstantTrainer, ScriptedModel
-from seal_agent.types import CycleReport, Example, Progress, ProgressCallback, TrainingResult, Turn, silent
+from seal_agent.types import CycleReport, Example, Progress, TrainingResult, Turn, silent
 from tests.consolidation.brains import ALLERGY, ANA, BASE_SHA256, BEN, CAR, DIET, HOME, LISBON, START, SUPPORT, Brain, turn
 
 
@@ -449,19 +449,8 @@ def test_a_shared_fact_of_a_rejected_candidate_is_not_tried_again_every_night(br
 class Cut(InstantTrainer):
     """Says that a budget ended it in its second pass."""
 
-    def train(
-        self,
-        examples: Sequence[Example],
-        *,
-        probes: Sequence[Example],
-        out: Path,
-        seed: int,
-        progress: ProgressCallback,
-        should_stop: Callable[[], bool],
-        checkpoint: Path | None = None,
-    ) -> TrainingResult:
-        result = super().train(examples, probes=probes, out=out, seed=seed, progress=progress, should_stop=should_stop)
-        return replace(result, passes=2, steps=7, budget="minutes")
+    def train(self, examples: Sequence[Example], **given: Any) -> TrainingResult:  # Any: passed on as it came
+        return replace(super().train(examples, **given), passes=2, steps=7, budget="minutes")
 
 
 @pytest.mark.parametrize("refused", [False, True])
