@@ -5,7 +5,7 @@
 SmolLM2-135M-Instruct is asked for the intent of 100 utterances that no recipe ever sees (`intents.py`), with greedy decoding, right when
 the reply is the intent's name and nothing else. Arms: the 50 demonstrations in the prompt (`in_context`: the better of two ways to write
 them, as chat turns and as lines of one message; prompts are long, so the second is tried on every fifth utterance first); every recipe
-trained on the 50; the recipe with the best reward, which is the mean probability of held-out demonstrations (`few_shot.folds` = 2 here)
+trained on the 50; the recipe with the best reward, which is the mean probability of held-out demonstrations (`few_shot.folds` parts)
 and knows nothing of the 100.
 
 Every training and every figure is kept under `--folder` (a brain) as it is made: a run that is killed, or ended by `--minutes`, goes on
@@ -42,7 +42,7 @@ from pydantic import TypeAdapter
 
 from benchmarks.intents import DEMONSTRATIONS, HELD_OUT
 from seal_agent.adapters.artefact import sweep
-from seal_agent.config import FewShotSettings, Settings, TrainingSettings
+from seal_agent.config import Settings, TrainingSettings
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.kept import kept_json
 from seal_agent.errors import CycleInterruptedError, SealAgentError
@@ -59,7 +59,7 @@ DRAWS = 2000
 QUICK_INTENTS = 5
 SOME = 5
 RIGHT = TypeAdapter(list[bool])
-SETTINGS = Settings(few_shot=FewShotSettings(folds=2), training=TrainingSettings(isolated=False))
+SETTINGS = Settings(training=TrainingSettings(isolated=False))
 
 
 def task_of(intents: Sequence[str], seed: int) -> Task:
