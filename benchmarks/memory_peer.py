@@ -32,12 +32,12 @@ class Vectors:
     id = "precomputed"
 
     def __init__(self, work: Path) -> None:
-        self._rows = {text: row for row, text in enumerate(json.loads((work / "texts.json").read_text(encoding="utf-8")))}
+        self._rows = {text.strip(): row for row, text in enumerate(json.loads((work / "texts.json").read_text(encoding="utf-8")))}
         self._vectors = np.load(work / "vectors.npy", mmap_mode="r")
         self.dim = int(self._vectors.shape[1])
 
     def embed(self, texts: Sequence[str], *_: object) -> Any:  # Any: an array for one system, lists of numbers for the others
-        return np.stack([self._vectors[self._rows[text]] for text in texts]) if texts else np.zeros((0, self.dim), dtype=np.float32)
+        return np.stack([self._vectors[self._rows[text.strip()]] for text in texts]) if texts else np.zeros((0, self.dim), dtype=np.float32)
 
 
 class Store(Protocol):

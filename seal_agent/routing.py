@@ -143,9 +143,8 @@ def decide(speaks_of: Whose, vector: Vectors, known: Known, calibration: Calibra
     if confidence < least:
         why = f"the weights are sure by {confidence:.2f}, {least:.2f} is asked for"
         return Routed(route="both", why=why, confidence=confidence, shown=text)
-    # The weights know it: only what is beyond doubt about the question may stand beside them.
-    beyond_doubt = Shown(entries=known.near(vector, certain))
-    return Routed(route="weights", why=f"the weights learnt it and are sure by {confidence:.2f}", confidence=confidence, shown=beyond_doubt)
+    # The weights know it, and there is nothing to complete: the line that is nearest need not be the one that answers.
+    return Routed(route="weights", why=f"the weights learnt it and are sure by {confidence:.2f}", confidence=confidence, shown=Shown())
 
 
 def below_of(speaks_of: Whose, calibration: Calibration) -> float:
