@@ -291,11 +291,7 @@ def main() -> int:
         print(f"wrk is not installed ({INSTALL}); httpx puts the load instead", file=sys.stderr)
     trials = [run_trial(options, options.seed + number) for number in range(options.trials)]
     found = figures(trials, options)
-    if options.json:
-        print(json.dumps(found))
-    else:
-        for name, value in found.items():
-            print(f"{name:14} {value}")
+    print(json.dumps(found) if options.json else "\n".join(f"{name:18} {value}" for name, value in found.items()))
     return 0
 
 

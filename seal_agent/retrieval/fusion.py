@@ -37,9 +37,9 @@ class Arms:
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """The results in one catalogue: where they stand in it, ascending, and their scores."""
+    """The results in one catalogue: their sequence numbers, ascending, and their scores."""
 
-    places: Positions
+    seqs: Seqs
     scores: Numbers
 
 
@@ -65,7 +65,7 @@ def fuse(arms: Sequence[Arms], mean_cosine: float, weights: RetrievalSettings) -
         (weights.near_weight, heights(around)),
     ]
     scores = [np.sum([weight * part[number] for weight, part in parts], axis=0) for number in range(len(arms))]
-    return [Fused(where, score) for where, score in zip(places, scores, strict=True)]
+    return [Fused(arm.catalogue.seqs[where], score) for arm, where, score in zip(arms, places, scores, strict=True)]
 
 
 def results(arm: Arms, weights: RetrievalSettings) -> Positions:

@@ -114,7 +114,7 @@ class Searcher:
         ]
         entries = sum(len(one.catalogue) for one in found)
         mean = sum(known.mean * len(known.values) for known in cosines) / max(1, entries)
-        ranking = ranked(arms, fuse(arms, mean, self._settings))
+        ranking = ranked(fuse(arms, mean, self._settings))
         if self._reranker is None:
             return self._hits(ranking, visible, wanted)
         hits = self._hits(ranking, visible, max(wanted, self._settings.reranked))
@@ -217,11 +217,11 @@ class Searcher:
         return hits
 
 
-def ranked(arms: Sequence[Arms], fused: Sequence[Fused]) -> Iterator[tuple[int, float]]:
+def ranked(fused: Sequence[Fused]) -> Iterator[tuple[int, float]]:
     """Yield sequence numbers with their scores, best first; equals in recorded order. Sorts no more than is asked for."""
-    if not arms:
+    if not fused:
         return
-    seqs = np.concatenate([arm.catalogue.seqs[results.places] for arm, results in zip(arms, fused, strict=True)])
+    seqs = np.concatenate([results.seqs for results in fused])
     totals = np.concatenate([results.scores for results in fused])
     left = np.arange(len(totals))
     while len(left):

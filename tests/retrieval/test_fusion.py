@@ -53,7 +53,7 @@ def fused(given: list[Arms], mean: float = 0.0, **weights: float) -> list[npt.ND
     found = fuse(given, mean, RetrievalSettings.model_validate({**OFF, **weights}))
     scores = [np.full(len(arm.catalogue), -np.inf) for arm in given]
     for score, results in zip(scores, found, strict=True):
-        score[results.places] = results.scores
+        score[results.seqs - 1] = results.scores
     return scores
 
 
