@@ -56,10 +56,18 @@ class Torn:
 
 
 class Narrow(Torn):
-    """An index that is whole and finds the nearest only when it is asked for many."""
+    """An index that misses so many of a thousand, and finds them when it is asked for many."""
+
+    def __init__(self, missed: int) -> None:
+        super().__init__(IDS, 0.5, len(IDS))
+        self._missed = missed
 
     def best_cosines(self, _: str, vectors: Vectors, among: int) -> list[float]:
-        return [1.0 if among > 1 else 0.5] * len(vectors)
+        if among > 1:
+            return [1.0] * len(vectors)
+        missed = min(self._missed, len(vectors))
+        self._missed -= missed
+        return [0.5] * missed + [1.0] * (len(vectors) - missed)
 
 
 @pytest.mark.parametrize(
@@ -87,12 +95,13 @@ def test_a_miss_or_two_of_an_approximate_index_are_forgiven() -> None:
     assert compare(Missing(IDS, 1.0, 50), {"scope_key": ANA, "ids": IDS}, VECTORS) is None
 
 
+@pytest.mark.parametrize(("missed", "whole"), [(16, True), (30, True), (31, False), (1000, False)])
+def test_a_few_per_cent_that_a_wider_search_finds_are_forgiven_and_no_more(missed: int, whole: bool) -> None:
+    thousand = np.resize(VECTORS, (1000, VECTORS.shape[1]))
+    assert (compare(Narrow(missed), {"scope_key": ANA, "ids": IDS}, thousand) is None) == whole
+
+
 @pytest.mark.slow
-def test_what_is_found_when_looked_for_more_widely_is_there() -> None:
-    whole = Narrow(IDS, 0.5, len(IDS))
-    assert compare(whole, {"scope_key": ANA, "ids": IDS}, VECTORS) is None
-
-
 def test_a_whole_folder_passes(folder: Path) -> None:
     probe(folder, [expected(IDS, VECTORS)], never)
 
