@@ -20,6 +20,18 @@ from seal_agent.trainers.isolated import IsolatedTrainer, Weights
 from seal_agent.types import Example, Progress, TrainingResult, Turn, silent
 
 EXAMPLE = Example(prompt=(Turn(role="user", content="where does ana go ?"),), answer="ana lives in oslo .", fact_id="f")
+STOPS_AT_STEP_5 = """
+import os, signal, sys
+from seal_agent.trainers import worker
+say = worker.say
+def say_and_stop(out, message):
+    say(out, message)
+    if message.get("progress", {}).get("done") == 5:
+        os.kill(os.getpid(), signal.SIGSTOP)
+worker.say = say_and_stop
+sys.exit(worker.main())
+"""
+"""The real worker, which waits to be killed: by itself it may be done before the parent reads of step 5."""
 READ = "import sys, os, json, time; job = json.loads(sys.stdin.readline());"
 
 
@@ -123,7 +135,6 @@ def test_a_real_worker_of_low_priority_is_killed_and_another_goes_on_to_the_byte
 
     model = open_chat_model(chat_folder)
     weights = Weights(folder=chat_folder, id="tiny", settings=ModelSettings(dtype="float32", threads=1))
-    worker = IsolatedTrainer(InstantTrainer(), weights, TrainingSettings(**TINY))
     lowered: list[int] = []
     steps: list[int] = []
     others = psutil.Process().children()
@@ -135,14 +146,15 @@ def test_a_real_worker_of_low_priority_is_killed_and_another_goes_on_to_the_byte
             lowered.append(child.nice() - psutil.Process().nice())
             child.kill()
 
-    def run() -> TrainingResult:
+    def run(command: Sequence[str]) -> TrainingResult:
+        worker = IsolatedTrainer(InstantTrainer(), weights, TrainingSettings(**TINY), command)
         out, kept = tmp_path / "child", tmp_path / "passes.bin"
         return worker.train([*FACTS, *ANCHORS], probes=(), out=out, seed=0, progress=look, should_stop=lambda: False, checkpoint=kept)
 
     with pytest.raises(TrainingError, match="ended by SIGKILL"):
-        run()
+        run((sys.executable, "-P", "-c", STOPS_AT_STEP_5))
     killed_after = len(steps)
-    result = run()
+    result = run(isolated.WORKER)
     here = teach(model, [*FACTS, *ANCHORS], tmp_path / "here")
     files = [tmp_path / name / "adapter_model.safetensors" for name in ("child", "here")]
     assert files[0].read_bytes() == files[1].read_bytes()
