@@ -189,7 +189,7 @@ class PracticeSettings(Section):
     repeats: int = Field(2, ge=2, description="Inner loops per self-edit, with seeds of their own: half choose, the others report.")
     reward: Literal["gain", "coverage", "judge"] = Field(
         "gain",
-        description="gain: by inner loops. coverage: coverage times repetition, in seconds. judge: the model's own opinion, in seconds.",
+        description="gain: by inner loops. coverage: coverage times repetition, in seconds. judge: by the writer passed in, or the model.",
     )
     passes: Count = Field(3, description="Passes of an inner loop, and of judging.")
     retention_penalty: Weight = Field(1.0, description="Weight of the rise of loss on general text, in nats per token, in the reward.")

@@ -8,10 +8,12 @@ from seal_agent.cli.night import INTERRUPTED, REFUSED, stop_on_interrupt
 from seal_agent.cli.output import on_one_line
 from seal_agent.cli.progress import duration
 from seal_agent.cli.session import Session, with_brain
-from seal_agent.errors import CycleInterruptedError
+from seal_agent.errors import CycleInterruptedError, UsageError
 
 if TYPE_CHECKING:
+    from seal_agent.consolidation.practised import Practised
     from seal_agent.consolidation.round_report import RoundReport
+    from seal_agent.types import ScopeId
 
 
 def register(app: typer.Typer) -> None:
@@ -24,8 +26,13 @@ def practice(
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, help="Rounds to hold; those after the first only while the editor improves.")
     ] = 1,
+    show: Annotated[bool, typer.Option("--show", help="Only say what nights write with.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Take back for good what was practised in this scope.")] = False,
 ) -> int:
     """Practise writing self-edits on this scope's facts; stopped or killed, the same command goes on from there."""
+    if show or drop:
+        show_or_drop(session, show=show, drop=drop)
+        return 0
     reports: list[RoundReport] = []
     with stop_on_interrupt() as stop:
         try:
@@ -40,6 +47,27 @@ def practice(
     return REFUSED if reports[-1].state == "rejected" else 0
 
 
+def show_or_drop(session: Session, *, show: bool, drop: bool) -> None:
+    if show and drop:
+        raise UsageError("Give either --show or --drop.")
+    with session.scope() as scope:
+        if drop:
+            scope.drop_practice()
+        found = scope.practised()
+    session.emit(found, lambda: show_practised(found, session.scope_id))
+
+
+def show_practised(found: "Practised", scope: "ScopeId") -> None:
+    def of(where: "ScopeId | None") -> str:
+        return "" if where is None or where == scope else f" of {where.key}"
+
+    print("policy  as the settings say" if found.policy is None else f"policy  {found.policy.text}{of(found.policy_scope)}")
+    editor = "editor  none, the base writes" if found.editor is None else f"editor  {found.editor}{of(found.editor_scope)}"
+    if found.gain is not None and found.gain_before is not None:
+        editor += f", self-edits worth {found.gain_before:+.3f} -> {found.gain:+.3f} nats per token"
+    print(editor)
+
+
 def show_reports(reports: "list[RoundReport]") -> None:
     for report in reports:
         print(f"round {report.round} {report.state}: {on_one_line(report.reason)}" + (f" ({report.editor})" if report.editor else ""))
@@ -52,3 +80,5 @@ def show_reports(reports: "list[RoundReport]") -> None:
         print(f"{len(report.tried)} self-edits, {written} written lines kept, {refused} refused, {duration(report.seconds)}")
         if report.winner_curse is not None:
             print(f"winner's curse: {report.winner_curse:.0%} of what choosing the best seemed to gain")
+        if report.state != "promoted":
+            print("the same facts and seed come to the same again: add facts, or change practice.* or training.seed")

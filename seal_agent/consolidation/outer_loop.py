@@ -23,10 +23,10 @@ from seal_agent.consolidation.policies import POLICIES, Policy
 from seal_agent.consolidation.practising import Practice
 from seal_agent.consolidation.promoting import Round, keep_policy, settle, skipped
 from seal_agent.consolidation.questions import without_leaks
-from seal_agent.consolidation.rewards import Edit, Line, Measured, coverage_times_repetition, inner_loop, judged
+from seal_agent.consolidation.rewards import Edit, Line, Measured, coverage_times_repetition, inner_loop, judge_of, judged
 from seal_agent.consolidation.round_report import Judgement, RoundReport, Tried
 from seal_agent.consolidation.self_edit import Writer, floor, written
-from seal_agent.errors import GradingError
+from seal_agent.errors import CycleInterruptedError, GradingError
 from seal_agent.types import Adapter, ProgressCallback, ScopeId, SelfEdit
 
 EDIT = TypeAdapter(Edit)
@@ -61,8 +61,11 @@ def practise(
             seed=seed,
             editor=before.name if before else None,
         )
-        with answering(practice, before) as writer:
-            return hold(practice, writer, seen, unseen, clock)
+        try:
+            with answering(practice, before) as writer:
+                return hold(practice, writer, seen, unseen, clock)
+        except CycleInterruptedError as error:  # the trainer's, which knows nothing of budgets and leases, or our own
+            raise practice.interrupted() from error
 
 
 def hold(
@@ -105,6 +108,7 @@ def sample_all(practice: Practice, writer: str | None, contexts: Sequence[Contex
             policy, seed = POLICIES[number % len(POLICIES)], practice.seed + number
             make = partial(sample, practice, context, policy, seed, writer)
             found[-1].append(practice.kept(EDIT, make, "edit", context.id, policy.text, seed))
+    practice.say("sample", len(contexts), len(contexts))
     return found
 
 
@@ -185,7 +189,7 @@ def cheap(practice: Practice, context: Context, edit: Edit) -> float | None:
     if practice.settings.reward == "coverage":
         return coverage_times_repetition(context, edit)
     items = EDIT.dump_json(edit).decode()
-    return practice.kept(MARK, partial(judged, practice, context, edit), "mark", context.id, items)
+    return practice.kept(MARK, partial(judged, practice, context, edit), "mark", context.id, items, judge_of(practice).id)
 
 
 def tried_of(context: Context, edit: Edit, choosing: float | None, reporting: float | None) -> Tried:

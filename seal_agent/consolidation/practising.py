@@ -20,6 +20,7 @@ from seal_agent.config import PracticeSettings
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.kept import kept_json
+from seal_agent.consolidation.pace import Pace
 from seal_agent.errors import CycleInterruptedError, LeaseLostError
 from seal_agent.types import Progress, ProgressCallback, ScopeId
 
@@ -40,6 +41,7 @@ class Practice:
     editor: str | None
     """Name of the editor that writes in this round, None for the base."""
     started: float = field(default_factory=time.monotonic)
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def settings(self) -> PracticeSettings:
@@ -61,16 +63,23 @@ class Practice:
         return self.backends.settings.model.system_prompt
 
     def must_stop(self) -> bool:
-        return self.should_stop() or self.lost.is_set() or time.monotonic() - self.started > self.settings.max_minutes * 60
+        return self.should_stop() or self.lost.is_set() or self.is_spent()
+
+    def is_spent(self) -> bool:
+        return time.monotonic() - self.started > self.settings.max_minutes * 60
+
+    def interrupted(self) -> CycleInterruptedError:
+        """The error that says why this round does not go on here."""
+        if self.lost.is_set():
+            return LeaseLostError(f"The practice of {self.scope.key!r} was taken over by another process; it goes on there.")
+        why = f"used up practice.max_minutes={self.settings.max_minutes:g}" if self.is_spent() and not self.should_stop() else "was stopped"
+        return CycleInterruptedError(f"The practice of {self.scope.key!r} {why}; the same call goes on from there.")
 
     def say(self, stage: str, done: int, total: int, detail: str = "") -> None:
         """Report progress, and stop here where the caller, the budget or a lost lease wants it."""
-        if self.lost.is_set():
-            raise LeaseLostError(f"The practice of {self.scope.key!r} was taken over by another process; it goes on there.")
         if self.must_stop():
-            raise CycleInterruptedError(f"The practice of {self.scope.key!r} was stopped; the same call goes on from there.")
-        elapsed = time.monotonic() - self.started
-        left = elapsed / done * (total - done) if done else None
+            raise self.interrupted()
+        left = self.pace.seconds_left(stage, done, total)
         self.progress(Progress(stage=stage, done=done, total=total, detail=detail, seconds_left=left))
 
     def kept(self, kind: TypeAdapter[T], make: Callable[[], T], *parts: object) -> T:

@@ -21,6 +21,7 @@ from seal_agent.consolidation.inner_loop import anchor_count, anchors, lessons
 from seal_agent.consolidation.policies import Policy, PromptName
 from seal_agent.consolidation.practising import Practice
 from seal_agent.consolidation.sentences import content_words
+from seal_agent.protocols import TextWriter
 from seal_agent.types import SelfEdit, Turn, silent
 
 LOGPROB = TypeAdapter(float)
@@ -121,13 +122,18 @@ def coverage_times_repetition(context: Context, edit: Edit) -> float:
     return sum(found) / len(found)
 
 
+def judge_of(practice: Practice) -> TextWriter:
+    """Who gives marks: the writer passed to `Memory.open`, a stronger model, or the brain's own."""
+    return practice.backends.writer or practice.backends.model
+
+
 def judged(practice: Practice, context: Context, edit: Edit) -> float | None:
-    """The mean mark that the model gives the written lines, in [0, 1]; None where it gave none, which is no mark of 0."""
+    """The mean mark that the judge gives the written lines, in [0, 1]; None where it gave none, which is no mark of 0."""
     notes = {fact.id: fact.quote for fact in context.facts}
     prompts = [
         (Turn(role="system", content=JUDGE), Turn(role="user", content=f"Note: {notes[line.fact_id]}\nQuestion: {line.text}"))
         for line in edit.lines
     ]
-    replies = practice.backends.model.generate(prompts, max_tokens=4) if prompts else []
+    replies = judge_of(practice).generate(prompts, max_tokens=4) if prompts else []
     marks = [int(match.group()) for reply in replies if (match := re.search(r"\b[1-5]\b", reply.text))]
     return (sum(marks) / len(marks) - 1) / 4 if marks else None

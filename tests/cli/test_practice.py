@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from seal_agent.consolidation.policies import POLICIES
+from seal_agent.consolidation.registering import Entry, register
 from seal_agent.consolidation.round_report import RoundReport, Tried
 from seal_agent.scope import Scope
 from seal_agent.types import Check, Decision
+from tests.brains import START
 from tests.cli.conftest import Cli
 
 
@@ -52,3 +54,21 @@ def test_too_few_facts_end_with_2(cli: Cli) -> None:
     ended = cli("practice")
     assert ended.code == 2
     assert "practice needs 9" in ended.err
+
+
+@pytest.mark.slow
+def test_what_nights_write_with_is_shown_and_taken_back(cli: Cli) -> None:
+    cli("init")
+    assert cli("practice", "--show").out == "policy  as the settings say\neditor  none, the base writes\n"
+    assert cli("practice", "--show", "--json").json["editor"] is None
+    assert "Nobody has practised" in cli("practice", "--drop").err
+    assert cli("practice", "--show", "--drop").code == 2
+    with cli.open() as memory:
+        scope = memory.scope()
+        check = Check(name="policy", passed=True, text="")
+        decision = Decision(verdict="promote", checks=(check,))
+        entry = Entry(scope=scope.id, kind="policy", name="policy", decision=decision, reason="", record=POLICIES[1].text, seed=0)
+        register(memory._parts.backends(), entry, None, START)
+    assert POLICIES[1].text in cli("practice", "--show").out
+    assert "of default/default" in cli("practice", "--show", "--user", "ana").out
+    assert cli("practice", "--drop").out.startswith("policy  as the settings say")
