@@ -21,6 +21,7 @@ from seal_agent.answer_stream import AnswerStream, open_text_stream
 from seal_agent.chat import chat_prompt, last_question, question_prompt
 from seal_agent.errors import DeadlineError, GenerationError, IntegrityError, UnknownRecordError, UsageError
 from seal_agent.ledger.adapters import get_adapter, nearest_live
+from seal_agent.ledger.skills import skill_adapters
 from seal_agent.parts import Parts
 from seal_agent.protocols import Model
 from seal_agent.routing import ASKED_FOR, Routed, Shown, choose
@@ -263,6 +264,8 @@ def named(connection: Connection, scope: ScopeId, name: str) -> Adapter:
         raise UnknownRecordError(f"No adapter {name!r} in {scope.key!r}.")
     if adapter.state != "promoted":
         raise UsageError(f"Adapter {name!r} is {adapter.state}: only what the gate has promoted once answers.")
+    if name in skill_adapters(connection, adapter.scope):
+        raise UsageError(f"Adapter {name!r} does one task, or writes self-edits: it answers nothing else. A task is run with run.")
     return adapter
 
 

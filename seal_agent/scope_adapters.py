@@ -84,10 +84,15 @@ class ScopeAdapters:
             return list_adapters(connection, self._scope)
 
     def answerable(self) -> tuple[Adapter, ...]:
-        """Return what can be asked for by name here: this scope's adapters and the shared ones, those that the gate promoted once."""
+        """Return what can be asked for by name here: this scope's adapters and the shared ones, those that the gate promoted once.
+
+        Adapters of tasks and the editor are none of them.
+        """
+        visible = (self._scope, *self._scope.ancestors)
         with self._parts.ledger.read() as connection:
-            visible = [adapter for scope in (self._scope, *self._scope.ancestors) for adapter in list_adapters(connection, scope)]
-        return tuple(adapter for adapter in visible if adapter.state == "promoted")
+            found = [adapter for scope in visible for adapter in list_adapters(connection, scope)]
+            of_skills = {name for scope in visible for name in skill_adapters(connection, scope)}
+        return tuple(adapter for adapter in found if adapter.state == "promoted" and adapter.name not in of_skills)
 
     def get(self, name: str) -> Adapter:
         """Return one of this scope's adapters; raise `UnknownRecordError`."""

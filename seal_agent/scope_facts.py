@@ -159,7 +159,8 @@ class ScopeFacts(ABC):
         not previewed needs `confirm=True`.
 
         Adapters that were taught it are deleted at once, and the scopes they were live in answer with what was live before, or the base;
-        the next night trains without it, or `rebuild=True` does now and asks the result about what was forgotten. Raise
+        the next night trains without it, or `rebuild=True` does now and asks the result about what was forgotten. Demonstrations of tasks
+        stay: the plan and the receipt name the tasks that say it too, `drop_task` removes them. Raise
         `UnknownRecordError` for an id of another scope, `UsageError` for what is not confirmed.
         """
         plan = ids[0] if len(ids) == 1 and isinstance(ids[0], ForgetPlan) else None
@@ -173,7 +174,7 @@ class ScopeFacts(ABC):
                 raise UsageError("Pass either one plan or ids.")
             targets = requests.resolve(self._parts, self._id, named, query=query, author=author, everything=everything)
         if dry_run:
-            return requests.preview(self._parts, self._id, targets)
+            return requests.preview(self._parts, self._id, targets, query)
         if plan is None and not ids and not confirm:
             raise UsageError("Look first: plan = scope.forget(..., dry_run=True); then scope.forget(plan), or pass confirm=True.")
         with measured("delete_memory", self._id) as told:

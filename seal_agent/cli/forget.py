@@ -73,7 +73,8 @@ def erase(
 
 def show_plan(plan: "ForgetPlan") -> None:
     if plan.is_empty:
-        print("Nothing here means that.")
+        print("Nothing here means that." if not plan.tasks else "No fact and no episode here means that.")
+        show_tasks(plan)
         return
     for fact in plan.facts:
         print(f"fact       {on_one_line(fact.text)}  ({fact.id})")
@@ -88,6 +89,7 @@ def show_plan(plan: "ForgetPlan") -> None:
         print(f"told again {on_one_line(fact.text)}  ({fact.id})")
     for hit in plan.similar:
         print(f"stays      {on_one_line(hit.text)}  ({hit.fact_id or hit.episode_id})")
+    show_tasks(plan)
     for name in plan.adapters:
         print(f"adapter    {name} is deleted")
     for move in plan.live:
@@ -95,6 +97,11 @@ def show_plan(plan: "ForgetPlan") -> None:
     for name in plan.backups:
         print(f"backup     {name} is deleted")
     print("Nothing was removed; --yes does it.")
+
+
+def show_tasks(plan: "ForgetPlan") -> None:
+    for name in plan.tasks:
+        print(f"stays      a demonstration of the task {name!r} says it; seal-agent tasks --drop removes the task")
 
 
 def tell(session: Session, receipt: "Receipt") -> int:

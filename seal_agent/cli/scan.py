@@ -25,7 +25,7 @@ class Found:
     """One detection and where it is."""
 
     where: str
-    """The id of the conversation, episode or fact; - for standard input."""
+    """The id of the conversation, episode or fact, or a task and the number of its demonstration; - for standard input."""
     turn: int | None
     role: str | None
     kind: str
@@ -85,6 +85,7 @@ def in_brain(session: Session) -> Iterator[Place]:
     from seal_agent.brain_folder import is_brain
     from seal_agent.ledger import episodes, facts
     from seal_agent.ledger.ledger import Ledger
+    from seal_agent.ledger.skills import attempted_tasks, demonstrations_in, scopes_with_skills
 
     if not is_brain(session.brain):
         raise UsageError(f"There is no brain in {str(session.brain)!r}: name a file to scan, or another folder with --brain or SEAL_BRAIN.")
@@ -93,6 +94,10 @@ def in_brain(session: Session) -> Iterator[Place]:
             for episode in episodes.list_episodes(connection, scope):
                 yield from ((episode.id, position, turn.role, turn.content) for position, turn in enumerate(episode.turns))
             yield from ((fact.id, None, None, fact.text) for fact in facts.list_facts(connection, scope))
+        for scope in scopes_with_skills(connection):
+            for task in attempted_tasks(connection, scope):
+                for number, pair in enumerate(demonstrations_in(task), start=1):
+                    yield from ((f"task {task.name}, demonstration {number}", None, None, text) for text in pair)
 
 
 def detections(places: Iterator[Place], settings: "PrivacySettings") -> Iterator[Found]:

@@ -17,6 +17,7 @@ from seal_agent.adapters.withdraw import FORGOTTEN, withdraw
 from seal_agent.consolidation.checkpoint import discard
 from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, SealAgentError, VectorIndexError
 from seal_agent.forgetting.byte_scan import scan
+from seal_agent.forgetting.demonstrations import tasks_that_say
 from seal_agent.forgetting.evidence import Evidence, evidence_of, needles_of
 from seal_agent.forgetting.planning import Extent
 from seal_agent.forgetting.records import ByteScan, LiveMove, Receipt, Withdrawn
@@ -144,7 +145,7 @@ def complete(parts: Parts, scopes: Sequence[ScopeId], removed: Removed) -> Recei
         index=index,
         scan=found,
         checks=checks,
-        notes=(*OUT_OF_REACH, *running_note(parts)),
+        notes=(*OUT_OF_REACH, *running_note(parts), *task_notes(parts, scopes, removed.evidence.texts)),
     )
 
 
@@ -171,6 +172,12 @@ def running_note(parts: Parts) -> tuple[str, ...]:
     with parts.ledger.read() as conn:
         running = [row.id for row in list_cycles(conn, None) if row.state == "running"]
     return tuple(f"Cycle {id} was running: should it have been taught what was forgotten, it will not be promoted." for id in running)
+
+
+def task_notes(parts: Parts, scopes: Sequence[ScopeId], texts: Sequence[str]) -> tuple[str, ...]:
+    with parts.ledger.read() as conn:
+        names = dict.fromkeys(name for scope in scopes for name in tasks_that_say(conn, scope, texts))
+    return tuple(f"The task {name!r} keeps a demonstration that says it; drop_task removes the task and its adapter." for name in names)
 
 
 def clear_disk(parts: Parts, names: Sequence[str]) -> tuple[list[str], str]:

@@ -15,8 +15,8 @@ from seal_agent.ledger.encoding import batches
 from seal_agent.ledger.episodes import get_episode
 from seal_agent.ledger.items import find_items
 from seal_agent.ledger.purge import notes_of
-from seal_agent.ledger.schema import cycles, entries, episodes, facts, item_vectors, items
-from seal_agent.ledger.skills import texts_of_skills
+from seal_agent.ledger.schema import cycles, entries, episodes, facts, item_vectors, items, skills
+from seal_agent.ledger.skills import attempted_tasks, demonstrations_in
 from seal_agent.types import ScopeId
 
 T = TypeVar("T")
@@ -68,8 +68,8 @@ def item_evidence(conn: Connection, scope: ScopeId) -> Evidence:
 
 def skill_evidence(conn: Connection, scope: ScopeId) -> Evidence:
     """The same for the demonstrations of tasks, before they go; by their inputs, since an output such as "refund" may stand anywhere."""
-    shown = [one for record in texts_of_skills(conn, scope) for one in json.loads(record).get("demonstrations", [])]
-    return Evidence(texts=list(dict.fromkeys(one["input"] for one in shown)))
+    shown = [asked for task in attempted_tasks(conn, scope) for asked, _ in demonstrations_in(task)]
+    return Evidence(texts=list(dict.fromkeys(shown)))
 
 
 def texts_in(value: object) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _kept_texts(conn: Connection) -> list[str]:
         items.c.key,
     )
     plain = [text for column in queries for text in conn.execute(select(column).where(column.is_not(None))).scalars()]
-    written = (episodes.c.metadata, items.c.value)
+    written = (episodes.c.metadata, items.c.value, skills.c.record)
     nested = [json.loads(text) for column in written for text in conn.execute(select(column).where(column.is_not(None))).scalars()]
     return [*plain, *(text for value in nested for text in texts_in(value))]
 

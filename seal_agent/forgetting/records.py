@@ -73,6 +73,8 @@ class ForgetPlan:
     live: tuple[LiveMove, ...]
     backups: tuple[str, ...]
     """Copies of the ledger in the brain directory, which hold what is to go."""
+    tasks: tuple[str, ...] = ()
+    """Tasks whose demonstrations say it too, and stay: `drop_task` removes one, with its adapter."""
 
     @property
     def is_empty(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFoundError, SealAgentError, UsageError
+from seal_agent.forgetting.demonstrations import tasks_that_say
 from seal_agent.forgetting.erasing import complete, remove_rows
 from seal_agent.forgetting.evidence import item_evidence, skill_evidence
 from seal_agent.forgetting.exposure import expose, probes_of
@@ -51,8 +52,11 @@ def embedded(parts: Parts, query: str) -> Vectors | None:
     return np.asarray(vector, dtype=np.float32)
 
 
-def preview(parts: Parts, scope: ScopeId, targets: Targets) -> ForgetPlan:
-    """Do all of it in a transaction that is undone: so the preview is what would happen, not a second opinion of it."""
+def preview(parts: Parts, scope: ScopeId, targets: Targets, query: str | None = None) -> ForgetPlan:
+    """Do all of it in a transaction that is undone: so the preview is what would happen, not a second opinion of it.
+
+    `query` is what the targets were found by, if they were; tasks are looked through for it too.
+    """
     with parts.ledger.write() as conn:
         extent = extent_for(conn, scope, targets)
         similar = similar_to(conn, scope, entry_rows(conn, extent), [f"{id}:{turn}" for id, turn in extent.cuts], parts.embedder_id)
@@ -62,6 +66,7 @@ def preview(parts: Parts, scope: ScopeId, targets: Targets) -> ForgetPlan:
         finally:
             undone.rollback()
         told_again = [get_fact(conn, id) for id in removed.told_again]
+        tasks = tasks_that_say(conn, scope, removed.evidence.texts, query)
     return ForgetPlan(
         scope=scope,
         targets=targets,
@@ -74,6 +79,7 @@ def preview(parts: Parts, scope: ScopeId, targets: Targets) -> ForgetPlan:
         adapters=tuple(adapter.name for adapter in removed.adapters),
         live=removed.live,
         backups=tuple(copy.name for copy in sorted(parts.folder.glob(BACKUP_PATTERN))),
+        tasks=tasks,
     )
 
 

@@ -5,6 +5,7 @@ is a row, the rejected ones too; in force is the newest that was promoted and wh
 skill is registered like any other, so that erasing, forgetting and verifying find it; it is never the one that a scope answers with.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -92,9 +93,15 @@ def scopes_with_skills(conn: Connection) -> list[ScopeId]:
     return [scope_of(row) for row in conn.execute(select(*key_columns(skills)).distinct().order_by(skills.c.scope_key))]
 
 
-def texts_of_skills(conn: Connection, scope: ScopeId) -> list[str]:
-    """Return the records of every attempt of this exact scope, for whoever has to prove that they are gone."""
-    return list(conn.execute(select(skills.c.record).where(skills.c.scope_key == scope.key, skills.c.kind == "task")).scalars())
+def attempted_tasks(conn: Connection, scope: ScopeId) -> list[Skill]:
+    """Return every attempt at a task of this exact scope, the oldest first, for whoever has to look through or prove gone what it held."""
+    mine = (skills.c.scope_key == scope.key) & (skills.c.kind == "task")
+    return [_build(row) for row in conn.execute(_skills().where(mine).order_by(skills.c.seq))]
+
+
+def demonstrations_in(task: Skill) -> list[tuple[str, str]]:
+    """Return (input, output) of each demonstration that a task's record holds; none where it was emptied."""
+    return [(one["input"], one["output"]) for one in json.loads(task.record).get("demonstrations", ())]
 
 
 def drop_skill(conn: Connection, scope: ScopeId, kind: SkillKind, name: str) -> None:
