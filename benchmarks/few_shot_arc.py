@@ -199,18 +199,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--solutions", type=Path, help="their solutions, JSON")
     parser.add_argument("--tasks", type=int, help="only the first so many of the file")
     parser.add_argument("--model", default=ModelSettings().id, help="hub id or folder (the embedded model)")
-    parser.add_argument("--quick", action="store_true", help="three made tasks, four recipes at most")
+    parser.add_argument("--quick", action="store_true", help="three tasks, four recipes at most")
     parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     parser.add_argument("--folder", type=Path, default=Path("few-shot-arc-benchmark"), help="where figures are kept between portions")
     parser.add_argument("--minutes", type=float, default=24 * 60.0, help="stop after so long; the same command goes on from there")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
+    if (options.challenges is None) != (options.solutions is None):
+        parser.error("--challenges and --solutions go together")
+    if options.challenges is not None and options.simple:
+        parser.error("--simple makes tasks of its own: give either it or ARC files")
+    if not 0 <= options.simple <= len(RULES):
+        parser.error(f"--simple takes 1 to {len(RULES)}")
     settings = Settings(
         model=ModelSettings(id=options.model), few_shot=FewShotSettings(folds=2, written=2), training=TrainingSettings(isolated=False)
     )
     try:
         if options.challenges is not None and options.solutions is not None:
-            puzzles = read(options.challenges, options.solutions, options.tasks)
+            puzzles = read(options.challenges, options.solutions, QUICK_TASKS if options.quick and options.tasks is None else options.tasks)
         else:
             puzzles = made(QUICK_TASKS if options.quick else options.simple or len(RULES), options.seed)
         with Memory.open(options.folder, settings=settings) as memory:

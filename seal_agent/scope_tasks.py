@@ -11,6 +11,7 @@ from seal_agent.parts import Parts
 from seal_agent.types import ProgressCallback, ScopeId
 
 if TYPE_CHECKING:
+    from seal_agent.consolidation.practised import Practised
     from seal_agent.consolidation.round_report import RoundReport
     from seal_agent.few_shot.records import KnownTask, TaskAnswer, TaskReport
     from seal_agent.few_shot.task import Given, Value
@@ -74,13 +75,16 @@ class ScopeTasks:
             parts.serving.end(name)
 
     def tasks(self) -> "list[KnownTask]":
-        """Return the tasks that were learnt in this scope, by name."""
+        """Return the tasks that can be run here, by name: those learnt in this scope, and the shared ones; `.scope` says where."""
         from seal_agent.few_shot.running import known_tasks
 
         return known_tasks(self._parts.ledger, self._id)
 
     def drop_task(self, task: str) -> None:
-        """Remove a task for good: its demonstrations and its adapters. Raise `UnknownRecordError`."""
+        """Remove a task for good that was learnt in exactly this scope: its demonstrations and its adapters, the earlier ones too.
+
+        Raise `UnknownRecordError`.
+        """
         from seal_agent.few_shot.running import drop
 
         for adapter in drop(self._parts.ledger, self._id, task):
@@ -91,6 +95,7 @@ class ScopeTasks:
 
         Nights write with the policy that won, and with the editor if it is better on contexts that it has not seen; the next call is the
         next round. Takes many inner loops, minutes each; interrupted or out of `practice.max_minutes`, the same call goes on from there.
+        The same facts and `training.seed` come to the same; `drop_practice` takes back what it came to.
         Raise `UsageError` where there are too few facts, `CycleRunningError`, `CycleInterruptedError`, `TrainingError`.
         """
         parts = self._parts
@@ -98,6 +103,22 @@ class ScopeTasks:
         from seal_agent.consolidation.outer_loop import practise
 
         return practise(backends, self._id, progress=progress or parts.progress, should_stop=should_stop or never, clock=parts.clock)
+
+    def practised(self) -> "Practised":
+        """Say what nights write with here: the policy and the editor that practice came to, if it did."""
+        from seal_agent.consolidation.practised import practised
+
+        return practised(self._parts.ledger, self._id)
+
+    def drop_practice(self) -> None:
+        """Take back, for good, what was practised in exactly this scope: nights write as the settings say again.
+
+        Raise `UnknownRecordError` where nobody has practised.
+        """
+        from seal_agent.consolidation.practised import drop
+
+        for editor in drop(self._parts.ledger, self._id):
+            self._parts.serving.retire(editor.name)
 
     # For async callers: the same calls, in a thread.
     arun = in_thread(run, slow=True)

@@ -23,11 +23,13 @@ def list_adapters(session: Session) -> None:
     """List this scope's adapters, the rejected ones too."""
     with session.scope() as scope:
         found = scope.adapters.list()
+        roles = {task.adapter: f"task {task.name}" for task in scope.tasks()} | {scope.practised().editor: "editor"}
 
     def show() -> None:
         for adapter in found:
             mark = "live" if adapter.live else ""
-            print(f"{mark:4}  {adapter.name}  {adapter.state}  {adapter.created_at:%Y-%m-%d %H:%M}  {len(adapter.fact_ids)} facts")
+            of = roles.get(adapter.name, f"{len(adapter.fact_ids)} facts")
+            print(f"{mark:4}  {adapter.name}  {adapter.state}  {adapter.created_at:%Y-%m-%d %H:%M}  {of}")
         if not found:
             print("No adapters yet; seal-agent consolidate trains one.")
 

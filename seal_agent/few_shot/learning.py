@@ -4,6 +4,7 @@ Read this first. What was tried is kept as it goes, so that a call that was inte
 task's adapter by its task alone: it answers nothing else.
 """
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -17,15 +18,19 @@ from pydantic import TypeAdapter
 from seal_agent.adapters.artefact import new_stage
 from seal_agent.config import FewShotSettings
 from seal_agent.consolidation.backends import Backends
+from seal_agent.consolidation.kept import kept_json
 from seal_agent.consolidation.registering import Candidate, Entry, register
-from seal_agent.errors import InvalidTaskError, UsageError
+from seal_agent.errors import InvalidTaskError, TrainingError, UsageError
 from seal_agent.few_shot.recipe import Recipe, by_hand, written
 from seal_agent.few_shot.records import Figures, TaskReport, Trial
-from seal_agent.few_shot.reward import Lab, check_steps, in_context, loaded, reward
+from seal_agent.few_shot.reward import Lab, check_steps, count_parts, in_context, kept_at, loaded, reward
 from seal_agent.few_shot.task import Demonstration, Kind, Task
 from seal_agent.ledger.skills import list_skills
 from seal_agent.privacy.scan import scan
+from seal_agent.protocols import TextWriter
 from seal_agent.types import Check, Decision, ProgressCallback, ScopeId
+
+logger = logging.getLogger(__name__)
 
 ROUNDING = 1e-9
 
@@ -42,6 +47,7 @@ class TaskRecord:
 
 
 RECORD = TypeAdapter(TaskRecord)
+WRITTEN = TypeAdapter(tuple[list[Recipe], dict[str, int]])
 
 
 def learn(
@@ -61,11 +67,11 @@ def learn(
     before = in_context(lab, lab.seed + 1)
     seconds["in context"] = time.perf_counter() - started
     candidates, refused = recipes_for(lab, scope)
-    trials = try_all(lab, candidates)
+    trials = try_all(lab, candidates, refused)
     chosen = trials[0].recipe
     seconds["recipes"] = time.perf_counter() - started - seconds["in context"]
-    lab.say("report", 0, 1, "the chosen recipe, in other parts")
-    held_out = reward(lab, chosen, lab.seed + 1)
+    lab.say("report", 0, count_parts(lab), "the chosen recipe, in other parts")
+    held_out = reward(lab, chosen, lab.seed + 1, lambda done: lab.say("report", done, count_parts(lab)))
     seconds["report"] = time.perf_counter() - started - sum(seconds.values())
     return settle(lab, scope, Findings(trials, refused, before, held_out, seconds), clock)
 
@@ -104,7 +110,7 @@ def recipes_for(lab: Lab, scope: ScopeId) -> tuple[list[tuple[Recipe, str]], dic
     for one in by_hand(lab.task.kind):
         found.setdefault(one, "hand")
     writer = lab.backends.writer or lab.backends.model
-    more, refused = written(lab.task, writer, settings.written, settings.temperature, lab.seed, list(found))
+    more, refused = written_once(lab, writer, list(found))
     found |= dict.fromkeys(more, writer.id)
     kept: list[tuple[Recipe, str]] = []
     for one, by in found.items():
@@ -118,13 +124,36 @@ def recipes_for(lab: Lab, scope: ScopeId) -> tuple[list[tuple[Recipe, str]], dic
     return kept, refused
 
 
-def try_all(lab: Lab, candidates: Sequence[tuple[Recipe, str]]) -> list[Trial]:
-    """Every recipe with its reward, best first; of equals the one that was tried first."""
-    trials = []
+def written_once(lab: Lab, writer: TextWriter, known: Sequence[Recipe]) -> tuple[list[Recipe], dict[str, int]]:
+    """What the writer wrote, kept: asked again after an interruption, one that is far away would write others."""
+    settings = lab.backends.settings.few_shot
+
+    def ask() -> tuple[list[Recipe], dict[str, int]]:
+        return written(lab.task, writer, settings.written, settings.temperature, lab.seed, known)
+
+    what = chr(31).join(["written by", writer.id, *(one.text for one in known)])
+    return kept_json(kept_at(lab, what, (), lab.seed), WRITTEN, ask, lambda _: True)
+
+
+def try_all(lab: Lab, candidates: Sequence[tuple[Recipe, str]], refused: dict[str, int]) -> list[Trial]:
+    """Every recipe with its reward, best first; of equals the one that was tried first. One that can't be trained is refused."""
+    trials: list[Trial] = []
+    errors: list[TrainingError] = []
+    parts = count_parts(lab)
     for place, (how, by) in enumerate(candidates):
-        lab.say("recipes", place, len(candidates), how.text)
-        trials.append(Trial(recipe=how, writer=by, figures=reward(lab, how, lab.seed)))
-    lab.say("recipes", len(candidates), len(candidates))
+
+        def told(done: int, place: int = place, how: Recipe = how) -> None:
+            lab.say("recipes", place * parts + done, len(candidates) * parts, f"{place + 1} of {len(candidates)}: {how.text}")
+
+        told(0)
+        try:
+            trials.append(Trial(recipe=how, writer=by, figures=reward(lab, how, lab.seed, told)))
+        except TrainingError as error:  # of its rate, say: no figure, and no reason to learn nothing from the others
+            logger.warning("the recipe %s can't be trained: %s", how.text, error)
+            errors.append(error)
+            refused["training failed"] = refused.get("training failed", 0) + 1
+    if not trials:
+        raise TrainingError(f"None of {len(candidates)} recipes for {lab.task.name!r} could be trained: {errors[0]}") from errors[0]
     return sorted(trials, key=lambda trial: -trial.figures.probability)
 
 

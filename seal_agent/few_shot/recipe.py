@@ -5,7 +5,7 @@ grids of `by_hand`; the model may write more, which are parsed strictly: what is
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -64,6 +64,7 @@ class Recipe:
 
 
 RECIPE = TypeAdapter(Recipe)
+KEYS = frozenset(one.name for one in fields(Recipe))
 
 
 def recipe(*augmentations: Augmentation, rate: float, epochs: int, loss_on: Literal["answer", "all"] = "answer") -> Recipe:
@@ -98,7 +99,9 @@ def parse(text: str, kind: Kind) -> Recipe:
         found = RECIPE.validate_json(text[start : end + 1])
     except ValidationError as error:
         wrong = error.errors(include_input=False, include_url=False)[0]
-        raise ValueError(f"{'.'.join(str(part) for part in wrong['loc']) or 'recipe'}: {wrong['type']}") from error
+        place = ".".join(str(part) for part in wrong["loc"]) or "recipe"
+        ours = not wrong["loc"] or wrong["loc"][0] in KEYS  # a key of the writer's own may quote a demonstration
+        raise ValueError(f"{place if ours else 'a key of its own'}: {wrong['type']}") from error
     if not set(found.augmentations) <= (FOR_TEXT if kind == "text" else FOR_GRIDS):
         raise ValueError(f"an augmentation that is not for {kind}s")
     if len(set(found.augmentations)) < len(found.augmentations):

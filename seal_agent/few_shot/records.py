@@ -6,7 +6,7 @@ from typing import Literal
 
 from seal_agent.few_shot.recipe import Recipe
 from seal_agent.few_shot.task import Demonstration, Grid, Kind
-from seal_agent.types import Decision
+from seal_agent.types import Decision, ScopeId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,8 @@ class KnownTask:
     """A task that can be run: what the ledger keeps of it."""
 
     name: str
+    scope: ScopeId
+    """Where it was learnt: the scope itself, or a shared one above it."""
     kind: Kind
     recipe: Recipe
     demonstrations: tuple[Demonstration, ...]

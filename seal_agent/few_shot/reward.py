@@ -11,7 +11,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -20,6 +20,7 @@ from seal_agent.adapters.artefact import new_stage
 from seal_agent.config import FewShotSettings, TrainingSettings
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.kept import kept_json
+from seal_agent.consolidation.pace import Pace
 from seal_agent.errors import CycleInterruptedError, UsageError
 from seal_agent.few_shot.augment import examples_for, prompt_for, to_show
 from seal_agent.few_shot.recipe import Recipe
@@ -44,6 +45,7 @@ class Lab:
     progress: ProgressCallback
     should_stop: Callable[[], bool]
     seed: int
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def system_prompt(self) -> str:
@@ -53,7 +55,7 @@ class Lab:
         """Report progress, and stop here if the caller wants to."""
         if self.should_stop():
             raise CycleInterruptedError(f"Learning {self.task.name!r} was stopped on request; it goes on where it stopped.")
-        self.progress(Progress(stage=stage, done=done, total=total, detail=detail))
+        self.progress(Progress(stage=stage, done=done, total=total, detail=detail, seconds_left=self.pace.seconds_left(stage, done, total)))
 
     def training(self, how: Recipe) -> TrainingSettings:
         """The night's settings with the recipe's rate and epochs; nothing but the demonstrations is trained on, and all of them is."""
@@ -108,10 +110,18 @@ def check_steps(lab: Lab, how: Recipe) -> None:
         raise UsageError(f"{steps:,} steps, more than few_shot.max_steps={settings.few_shot.max_steps:,}")
 
 
-def reward(lab: Lab, how: Recipe, seed: int) -> Figures:
-    """Every demonstration asked once of an adapter that was not trained on it."""
-    parts = split(lab.task, lab.backends.settings.few_shot.folds, seed)
-    return together([fold(lab, how, part, seed) for part in parts])
+def reward(lab: Lab, how: Recipe, seed: int, told: Callable[[int], None] = lambda done: None) -> Figures:
+    """Every demonstration asked once of an adapter that was not trained on it; `told` hears of each part that is done."""
+    found: list[Figures] = []
+    for part in split(lab.task, lab.backends.settings.few_shot.folds, seed):
+        found.append(fold(lab, how, part, seed))
+        told(len(found))
+    return together(found)
+
+
+def count_parts(lab: Lab) -> int:
+    """How many parts the demonstrations are held out in."""
+    return min(lab.backends.settings.few_shot.folds, len(lab.task.demonstrations))
 
 
 def fold(lab: Lab, how: Recipe, part: Sequence[int], seed: int) -> Figures:
@@ -139,7 +149,7 @@ def in_context(lab: Lab, seed: int) -> Figures:
             return lab.ask(prompts, asked, None)
 
         found.append(kept_json(file, FIGURES, measure, lambda kept, part=part: kept.asked == len(part)))  # type: ignore[misc]  # part binds
-        lab.say("in context", len(found), lab.backends.settings.few_shot.folds)
+        lab.say("in context", len(found), count_parts(lab))
     return together(found)
 
 

@@ -33,24 +33,24 @@ def find(ledger: Ledger, scope: ScopeId, name: str) -> tuple[Adapter, TaskRecord
 
 
 def known_tasks(ledger: Ledger, scope: ScopeId) -> list[KnownTask]:
-    """Return this exact scope's tasks, by name."""
+    """Return the tasks that `run` finds in this scope, by name: its own, and the shared ones that none of its own hides."""
+    found: dict[str, KnownTask] = {}
     with ledger.read() as conn:
-        found = list_skills(conn, scope, "task")
-    tasks = []
-    for skill in found:
+        visible = [skill for seen in (scope, *scope.ancestors) for skill in list_skills(conn, seen, "task")]
+    for skill in visible:
         record = RECORD.validate_json(skill.record)
-        tasks.append(
-            KnownTask(
-                name=skill.name,
-                kind=record.kind,
-                recipe=record.recipe,
-                demonstrations=record.demonstrations,
-                held_out=record.held_out,
-                adapter=skill.adapter or "",
-                at=skill.at,
-            )
+        task = KnownTask(
+            name=skill.name,
+            scope=skill.scope,
+            kind=record.kind,
+            recipe=record.recipe,
+            demonstrations=record.demonstrations,
+            held_out=record.held_out,
+            adapter=skill.adapter or "",
+            at=skill.at,
         )
-    return tasks
+        found.setdefault(skill.name, task)
+    return [found[name] for name in sorted(found)]
 
 
 def spelt(record: TaskRecord, given: Sequence[Value], name: str) -> list[str]:

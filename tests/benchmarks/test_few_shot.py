@@ -69,6 +69,20 @@ def test_arc_files_are_read_and_others_refused(tmp_path: Path) -> None:
         few_shot_arc.read(challenges, solutions, None)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--challenges", "c.json"], "go together"),
+        (["--challenges", "c.json", "--solutions", "s.json", "--simple", "3"], "either it or ARC files"),
+        (["--simple", "7"], "takes 1 to 6"),
+    ],
+)
+def test_half_of_the_arc_files_never_measure_tasks_of_our_own(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        few_shot_arc.main(arguments)
+    assert said in capsys.readouterr().err
+
+
 def test_a_recipe_from_elsewhere_does_not_look_at_the_task_itself() -> None:
     one, other = by_hand("grid")[:2]
     rewards = {("a", one): 1.0, ("a", other): 0.0, ("b", one): 0.0, ("b", other): 0.1}

@@ -1,16 +1,22 @@
 """The examples people copy run as they stand, on the fakes; one of them also on the embedded model."""
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from examples import add_learning_to_an_agent, customer_support_bot, overnight_consolidation
+from examples import add_learning_to_an_agent, customer_support_bot, overnight_consolidation, tasks_from_demonstrations
 from seal_agent.config import Settings
 from seal_agent.memory import Memory
 from seal_agent.testing import HashEmbedder, InstantTrainer, ScriptedModel
 
 EASY = {"min_gain": 0.0}
+DESKS = {
+    "money|refund|charged|pay": "refunds",
+    "parcel|order|package|tracking|shoes": "delivery",
+    "password|log in|login|account": "accounts",
+}
 
 
 def on_fakes(folder: Path, settings: Settings | None = None) -> Memory:
@@ -46,6 +52,28 @@ def test_an_agent_remembers_across_conversations_with_five_added_lines(capsys: p
     assert "I'm vegetarian, by the way." in add_learning_to_an_agent.main([], on_fakes)
     source = Path(add_learning_to_an_agent.__file__).read_text(encoding="utf-8")
     assert [number for number in range(1, 9) if f"# {number}" in source] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "given", [("desk",), pytest.param(("mirror",), marks=pytest.mark.slow), pytest.param(("--file", "mine.jsonl"), marks=pytest.mark.slow)]
+)
+def test_a_task_is_taught_run_and_dropped(
+    given: tuple[str, ...], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [json.dumps({"input": text, "output": desk}) for text, desk in tasks_from_demonstrations.DESK]
+    (tmp_path / "mine.jsonl").write_text("\n".join(lines) + "\n")
+
+    def easy(folder: Path, settings: Settings) -> Memory:
+        loose = settings.few_shot.model_copy(update={"min_gain": 0.0})  # the fake model knows the desks without being taught
+        chosen = settings.model_copy(update={"few_shot": loose})
+        return Memory.open(folder, settings=chosen, model=ScriptedModel(DESKS), trainer=InstantTrainer(), embedder=HashEmbedder())
+
+    assert tasks_from_demonstrations.main(given, easy).state == "promoted"
+    said = capsys.readouterr().out
+    assert said.count("expected") == tasks_from_demonstrations.ASKED
+    assert ("'still waiting for the shoes' -> 'delivery', expected 'delivery'" in said) == ("mirror" not in given)
+    assert said.endswith("dropped; tasks here: []\n")
 
 
 @pytest.mark.slow

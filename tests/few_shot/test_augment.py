@@ -5,12 +5,13 @@ import random
 import pytest
 
 from seal_agent.few_shot.augment import enlarged, examples_for, flipped, recoloured, rotated, transposed
-from seal_agent.few_shot.recipe import Augmentation, recipe
+from seal_agent.few_shot.recipe import FOR_GRIDS, FOR_TEXT, Augmentation, recipe
 from seal_agent.few_shot.task import read_grid, to_task
 from seal_agent.types import Example
 
 TEXTS = to_task("intent", [(f"Where is parcel number {n}?", "delivery" if n % 2 else "refund") for n in range(6)])
 GRIDS = to_task("mirror", [([[0, n], [n, 0]], [[n, 0], [0, n]]) for n in (1, 2, 3)])
+UNEVEN = to_task("uneven", [([[0, n, 0], [n, 0, 9]], [[n, 0, 0], [0, 9, n]]) for n in (1, 2, 3)])
 GRID = ((0, 1, 2), (3, 4, 5))
 
 
@@ -56,6 +57,21 @@ def test_there_are_never_more_than_allowed_and_the_plain_ones_come_first() -> No
     assert len(few) == 8
     assert few[:6] == made()
     assert made("word_dropout", seed=1) == made("word_dropout", seed=1)
+
+
+@pytest.mark.parametrize("name", sorted(FOR_TEXT | FOR_GRIDS))
+def test_every_augmentation_makes_examples_that_the_demonstrations_are_not(name: Augmentation) -> None:
+    task = TEXTS if name in FOR_TEXT else UNEVEN
+    more: tuple[Augmentation, ...] = ("leave_one_out", "permutation") if name == "permutation" else (name,)
+    before = made(*more[:-1], task=task)
+    assert len(set(made(*more, task=task)) - set(before)) >= 3
+
+
+def test_repeats_tell_the_output_twice_and_leave_the_input() -> None:
+    plain, told_twice = made(task=GRIDS), made("repeats", task=GRIDS)[len(GRIDS.demonstrations) :]
+    assert [one.prompt for one in told_twice] == [one.prompt for one in plain]
+    for once, twice in zip(plain, told_twice, strict=True):
+        assert read_grid(twice.answer) == tuple(row + row for row in read_grid(once.answer) or ())
 
 
 @pytest.mark.parametrize("way", [flipped, lambda g: rotated(rotated(g)), transposed])

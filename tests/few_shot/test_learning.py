@@ -1,18 +1,21 @@
 """A task is learnt, kept under its name, run, learnt again and dropped; what is no use is refused and leaves nothing behind."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from seal_agent.config import FewShotSettings, Settings
-from seal_agent.errors import CycleInterruptedError, IntegrityError, InvalidTaskError, UnknownRecordError, UsageError
+from seal_agent.config import FewShotSettings, Settings, TrainingSettings
+from seal_agent.errors import CycleInterruptedError, IntegrityError, InvalidTaskError, TrainingError, UnknownRecordError, UsageError
+from seal_agent.few_shot import learning
 from seal_agent.few_shot.recipe import by_hand
+from seal_agent.few_shot.records import TaskReport
 from seal_agent.few_shot.reward import split
 from seal_agent.few_shot.task import to_task
 from seal_agent.memory import Memory
 from seal_agent.testing import InstantTrainer, ScriptedModel
-from seal_agent.types import Example, Progress, TrainingResult, Turn
+from seal_agent.types import Example, Progress, TrainingResult, Turn, silent
 from tests.brains import open_brain
 
 PAIRS = [
@@ -71,8 +74,10 @@ def test_a_task_never_answers_for_the_scope_and_can_not_be_made_live(memory: Mem
     report = ana.learn("intent", PAIRS)
     assert report.adapter is not None
     assert ana.adapters.live is None
-    with pytest.raises(UsageError, match="does one task"):
-        ana.adapters.promote(report.adapter)
+    for wrong in (ana.adapters.promote, lambda name: ana.chat([{"role": "user", "content": "hello"}], adapter=name)):
+        with pytest.raises(UsageError, match="does one task"):
+            wrong(report.adapter)
+    assert ana.adapters.answerable() == ()
     assert ana.adapters.gc(keep=1) == ()
     assert ana.adapters.verify(report.adapter)[0].sound
 
@@ -110,6 +115,40 @@ def test_learning_that_was_stopped_goes_on_where_it_stopped(memory: Memory, trai
     whole = 2 * (len(by_hand("text")) + 1) + 2 + 1  # folds of each recipe, of the report, and the task's adapter
     assert report.state == "promoted"
     assert len(trainer.runs) == whole + 1  # the one that was stopped in the middle
+    model = memory._parts.model
+    assert isinstance(model, ScriptedModel)
+    asked = [call for call in model.calls if call.prompt[0].content.startswith("Write a training recipe")]
+    assert len(asked) == SETTINGS.few_shot.written
+    told = [one for one in seen if one.stage == "recipes"]
+    assert {one.total for one in told} == {2 * (len(by_hand("text")) + 1)}
+
+
+class Diverging(InstantTrainer):
+    """Fails as LoRA training does where the rate is too high."""
+
+    def train(self, examples: Sequence[Example], **given: object) -> TrainingResult:
+        raise TrainingError("The loss is not finite at step 3; lower training.learning_rate=0.01.")
+
+
+def test_a_recipe_that_can_not_be_trained_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
+    least = 2e-3
+
+    def trainer_for(settings: TrainingSettings) -> InstantTrainer:
+        return Diverging() if settings.learning_rate >= least else InstantTrainer()
+
+    with open_brain(tmp_path / "brain", {}, settings=SETTINGS) as memory:
+        backends = replace(memory._parts.backends(), trainer_with=trainer_for)
+
+        def learn(name: str) -> TaskReport:
+            task = to_task(name, [(f"{text} for {name}", answer) for text, answer in PAIRS])  # figures are kept by demonstrations
+            return learning.learn(backends, memory.scope().id, task, progress=silent, should_stop=lambda: False, clock=memory._parts.clock)
+
+        report = learn("intent")
+        assert report.state == "promoted"
+        assert (report.refused["training failed"], len(report.trials)) == (1, len(by_hand("text")) - 1)
+        least = 0.0
+        with pytest.raises(TrainingError, match=r"None of 6 recipes for 'other' could be trained: The loss is not finite"):
+            learn("other")
 
 
 def test_an_unknown_task_is_refused_and_the_known_ones_are_named(memory: Memory) -> None:
@@ -126,6 +165,8 @@ def test_a_task_of_the_agent_is_known_to_its_users_and_to_nobody_elses(memory: M
     memory.scope().learn("intent", PAIRS)
     assert memory.scope(user="ben").run("intent", PAIRS[0][0]).text == "refund"
     memory.scope(user="ana").learn("mine", PAIRS)
+    assert [(task.name, task.scope.user) for task in memory.scope(user="ana").tasks()] == [("intent", None), ("mine", "ana")]
+    assert [task.name for task in memory.scope(user="ben").tasks()] == ["intent"]
     for other in (memory.scope(user="ben"), memory.scope(), memory.scope(agent="other")):
         with pytest.raises(UnknownRecordError):
             other.run("mine", "hello")
@@ -179,8 +220,14 @@ def test_learning_a_task_does_not_change_what_the_next_night_does(memory: Memory
 
 
 @pytest.mark.slow
-def test_erasing_a_user_takes_the_tasks_along(memory: Memory) -> None:
+def test_erasing_a_user_takes_the_tasks_along_and_leaves_the_same_task_of_another(memory: Memory) -> None:
     ana = memory.scope(user="ana")  # who never said a word
+    memory.scope(user="ben").learn("intent", PAIRS)
+    kept = memory.erase(user="ana", confirm=True) if ana.learn("intent", PAIRS).adapter else None
+    assert kept is not None
+    assert kept.proven
+    assert kept.scan.shared >= len(PAIRS)
+    memory.erase(user="ben", confirm=True)
     adapter = ana.learn("intent", PAIRS).adapter
     receipt = memory.erase(user="ana", confirm=True)
     assert adapter in [one.name for one in receipt.adapters]

@@ -31,7 +31,8 @@ def test_a_recipe_may_stand_among_other_words() -> None:
         (SOUND.replace("answer", "prompt"), "loss_on"),
         (SOUND.replace("lower_case", "rotations"), "not for text"),
         (SOUND.replace('"lower_case"', '"lower_case","lower_case"'), "twice"),
-        (SOUND.replace('"epochs"', '"passes"'), "epochs|passes"),
+        (SOUND.replace('"epochs"', '"passes"'), "epochs|a key of its own"),
+        (SOUND.replace("}", ',"I want my kettle back":1}'), "^a key of its own"),
     ],
 )
 def test_what_is_not_exactly_a_recipe_is_refused_with_its_reason(text: str, reason: str) -> None:
