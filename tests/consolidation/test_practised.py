@@ -1,11 +1,11 @@
 """What practice came to is told and taken back; a round says how long it takes, why it stopped, and whom it let judge."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from seal_agent.consolidation import pace
 from seal_agent.consolidation.editor import editor_of, policy_of
 from seal_agent.consolidation.pace import Pace
 from seal_agent.consolidation.practised import drop, practised
@@ -82,7 +82,7 @@ def test_the_judge_is_the_writer_passed_in_or_the_model_itself_and_its_mean_mark
 
 def test_the_time_left_is_that_of_the_stage_and_steps_found_done_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(pace.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     told = Pace()
     assert told.seconds_left("sample", 0, 8) is None
     now += 500.0
