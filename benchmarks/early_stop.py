@@ -31,7 +31,7 @@ from benchmarks.made_up_facts import right
 from benchmarks.portions import Portions
 from benchmarks.reporting import report
 from seal_agent import Memory, Scope
-from seal_agent.config import SelfEditSettings, Settings, TrainingSettings
+from seal_agent.config import SelfEditSettings, Settings
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.evaluation import MAX_REPLY_TOKENS
 from seal_agent.consolidation.preparing import Lesson, prepare
@@ -45,7 +45,7 @@ WEEK = Path(__file__).parents[1] / "examples" / "data" / "support_week_gold.json
 FACTS, QUICK_FACTS, SEEDS = 4, 2, 3
 SHARE = 0.25
 ARMS = ("all", "settled")
-TRAINING = TrainingSettings(target_loss=0.0)
+TRAINING = portions.training(target_loss=0.0)
 
 Row = dict[str, float]
 

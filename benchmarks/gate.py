@@ -103,7 +103,7 @@ class Bench:
     def judge(self, name: str, facts: int, seed: int) -> list[str]:
         """Return the reasons against promotion; none means that it would be promoted."""
         update, lessons = UPDATES[name], make_facts(facts, seed)
-        settings = TrainingSettings(seed=seed, **update.settings)
+        settings = portions.training(seed=seed, **update.settings)
         taught = update.spoil(list(lessons.examples), random.Random(seed))
         held = anchors(anchor_count(len(taught), settings.anchor_share), self._examiner, settings)
         trainer = SealTrainer(self._model, settings) if settings.objective == "seal" else LoraTrainer(self._model, settings)

@@ -75,10 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         rows = json.loads(options.graded.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        print(f"{options.graded} can't be read: {error}", file=sys.stderr)
+        chosen = random.Random(options.seed).sample(rows, min(QUICK, len(rows))) if options.quick else rows
+        figures = measure(chosen, options.seed)
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        print(f"{options.graded} is no file of graded answers: {error!r}", file=sys.stderr)
         return 2
-    figures = measure(random.Random(options.seed).sample(rows, QUICK) if options.quick else rows, options.seed)
     for name, value in figures.items():
         print(f"{name:>12} {value}")
     if options.json:

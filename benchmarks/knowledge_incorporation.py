@@ -38,7 +38,6 @@ from benchmarks.passages import Passage, asked, our_examples, read, seal_example
 from benchmarks.portions import Portions
 from benchmarks.reporting import report
 from seal_agent.chat import question_prompt
-from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.grading import PhraseGrader
 from seal_agent.consolidation.inner_loop import anchor_count, anchors
@@ -63,7 +62,7 @@ class Bench:
     def __init__(self, model: LocalModel, seed: int, folder: Path, kept: Portions) -> None:
         self.model = model
         self.seed = seed
-        self.settings = TrainingSettings(seed=seed)
+        self.settings = portions.training(seed=seed)
         self._kept = kept
         self._grader = PhraseGrader()
         self._examiner = Examiner(model=model, grader=self._grader, system_prompt="", cache=folder)
@@ -163,7 +162,7 @@ def show(figures: dict[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = portions.parser("knowledge_incorporation", __doc__, quick=f"{QUICK_PASSAGES} passages of the first file")
     parser.add_argument("files", type=Path, nargs="+", help="passages with self-edits, JSON; the first file's questions are asked")
-    parser.add_argument("--passages", type=int, help=f"passages of each file ({PASSAGES})")
+    parser.add_argument("--passages", type=portions.count, help=f"passages of each file ({PASSAGES})")
     parser.add_argument("--seed", type=int, default=0, help="of training and the bootstrap (0)")
     options = parser.parse_args(arguments)
     count, seed = options.passages or (QUICK_PASSAGES if options.quick else PASSAGES), options.seed

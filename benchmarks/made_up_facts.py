@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seal_agent.chat import question_prompt
+from seal_agent.errors import UsageError
 from seal_agent.types import Example, Question
 
 NAMES = ("Mara", "Tobias", "Ijeoma", "Beatriz", "Jun", "Priya", "Anselm", "Wren", "Oksana", "Dario", "Fenna", "Kofi")
@@ -93,11 +94,13 @@ class Lessons:
 
 
 def make_facts(count: int, seed: int) -> Lessons:
-    """`count` facts, no two about the same thing of the same person; at most `len(NAMES) * len(KINDS)`."""
-    order = random.Random(seed)
+    """`count` facts, no two about the same thing of the same person; raise `UsageError` for more than there are."""
+    pairs, order = [(name, kind) for name in NAMES for kind in KINDS], random.Random(seed)
+    if count > len(pairs):
+        raise UsageError(f"There are no more than {len(pairs)} made-up facts; {count} were asked for.")
     examples: list[Example] = []
     questions: list[Question] = []
-    for number, (name, kind) in enumerate(order.sample([(name, kind) for name in NAMES for kind in KINDS], count)):
+    for number, (name, kind) in enumerate(order.sample(pairs, count)):
         fact_id, value = f"fact-{number}", order.choice(kind.values)
         told = kind.statement.format(name=name, value=value)
         examples += [

@@ -34,7 +34,6 @@ from benchmarks.made_up_facts import Lessons, make_facts, right
 from benchmarks.portions import Portions
 from benchmarks.reporting import report
 from seal_agent.chat import question_prompt
-from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.evaluation import MAX_REPLY_TOKENS, Examiner
 from seal_agent.consolidation.grading import PhraseGrader
 from seal_agent.consolidation.inner_loop import anchor_count, anchors
@@ -83,7 +82,7 @@ class Bench:
 
     def run(self, name: str, lessons: Lessons, seed: int) -> dict[str, float]:
         """Train one objective on the lessons and ask its adapter."""
-        settings = TrainingSettings(seed=seed, **OBJECTIVES[name])
+        settings = portions.training(seed=seed, **OBJECTIVES[name])
         count = anchor_count(len(lessons.examples), settings.anchor_share)
         examples = [*lessons.examples, *anchors(count, self.examiner, settings)]
         trainer = SealTrainer(self.model, settings) if name in SLOW else LoraTrainer(self.model, settings)

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,12 +18,14 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded
 
 from benchmarks.reporting import report
-from seal_agent.config import ModelSettings
+from seal_agent.config import ModelSettings, TrainingSettings
 from seal_agent.errors import SealAgentError, UsageError
 from seal_agent.models.local import LocalModel
 from seal_agent.models.weights import resolve
 
 MODEL = "smollm2-135m-instruct"
+NO_CLOCK = 60.0 * 24 * 365
+"""Minutes that no training takes."""
 Figures = dict[str, Any]
 """What `--json` prints."""
 Result = Any
@@ -88,9 +90,22 @@ def parser(name: str, doc: str | None, *, quick: str) -> ArgumentParser:
     return parser
 
 
+def training(**settings: Any) -> TrainingSettings:  # Any: fields of TrainingSettings
+    """The package's defaults, but no clock ends a training: else a busy machine would decide how much of it is measured."""
+    return TrainingSettings(max_minutes=NO_CLOCK, **settings)
+
+
+def count(text: str) -> int:
+    """An argument that says how many, at least one."""
+    number = int(text)
+    if number < 1:
+        raise ArgumentTypeError(f"{number} is too few")
+    return number
+
+
 def add_sizes(parser: ArgumentParser, *, facts: int, seeds: int) -> None:
-    parser.add_argument("--facts", type=int, help=f"facts per seed ({facts})")
-    parser.add_argument("--seeds", type=int, help=f"how many seeds ({seeds})")
+    parser.add_argument("--facts", type=count, help=f"facts per seed ({facts})")
+    parser.add_argument("--seeds", type=count, help=f"how many seeds ({seeds})")
 
 
 def sizes(options: Namespace, *, quick: tuple[int, int], default: tuple[int, int]) -> tuple[int, int]:

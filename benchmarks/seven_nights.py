@@ -42,7 +42,7 @@ from benchmarks.merging import merged
 from benchmarks.nights_plan import PEOPLE, Told, live_after, make_nights
 from benchmarks.portions import Portions
 from benchmarks.reporting import report
-from seal_agent.config import ModelSettings, TrainingSettings
+from seal_agent.config import ModelSettings
 from seal_agent.consolidation.evaluation import MAX_REPLY_TOKENS, Examiner
 from seal_agent.consolidation.grading import PhraseGrader
 from seal_agent.consolidation.inner_loop import anchor_count, anchors
@@ -67,7 +67,7 @@ class Bench:
         self.told = told
         self.folder = folder
         self._seed = seed
-        self._settings = TrainingSettings(seed=seed)
+        self._settings = portions.training(seed=seed)
         replaced = {fact.id for facts in told for fact in facts if fact.former}
         self._first = {fact.id for fact in told[0]} - replaced
 
@@ -181,8 +181,8 @@ def plot(found: dict[str, Any], out: Path) -> None:
 def parse(arguments: Sequence[str] | None) -> Namespace:
     parser = portions.parser("seven_nights", __doc__, quick=f"{QUICK_NIGHTS} nights of {QUICK_FACTS} facts")
     parser.add_argument("--plot", type=Path, help="draw recall after each night into this SVG file")
-    parser.add_argument("--nights", type=int, help=f"how many nights ({NIGHTS})")
-    parser.add_argument("--facts", type=int, help=f"new facts a night ({FACTS})")
+    parser.add_argument("--nights", type=portions.count, help=f"how many nights ({NIGHTS})")
+    parser.add_argument("--facts", type=portions.count, help=f"new facts a night ({FACTS})")
     parser.add_argument("--seed", type=int, default=0, help="of the facts and of training (0)")
     options = parser.parse_args(arguments)
     options.nights = options.nights or (QUICK_NIGHTS if options.quick else NIGHTS)

@@ -11,8 +11,8 @@ train all passes; the time to a recall is that of all of them, so compare `secon
 facts, 3 seeds; `--quick` is 8 facts, 1 seed. `--out` keeps what is done, `--minutes` ends in good time, and the same command goes on.
 
 `--json` prints one object on the last line:
-  seconds_ours, seconds_trl   wall seconds of training from the first step to the last, means over the seeds; what comes before the first
-                              step of TRL is left out, of ours the pass that fills its caches is in
+  seconds_ours, seconds_trl   wall seconds of training, means over the seeds: TRL's `train()`, without its tokenizing and the loading of its
+                              model; ours without its tokenizing, but with the pass that fills its caches
   recall_ours, recall_trl     share of held-out questions answered right
   ratio                       seconds_ours over seconds_trl
   by_seed                     each seed's four figures: the spread
@@ -66,7 +66,7 @@ class Bench:
 
     def __init__(self, model: LocalModel, passes: int, folder: Path) -> None:
         self.model = model
-        self._settings = TrainingSettings(layer_share=1.0, max_passes=passes)
+        self._settings = portions.training(layer_share=1.0, max_passes=passes)
         self._examiner = Examiner(model=model, grader=PhraseGrader(), system_prompt="", cache=folder)
 
     def run(self, arm: str, lessons: Lessons, seed: int) -> Row:
@@ -129,7 +129,9 @@ def show(figures: dict[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = portions.parser("trl_peer", __doc__, quick=f"{QUICK_FACTS} facts, 1 seed")
     portions.add_sizes(parser, facts=FACTS, seeds=SEEDS)
-    parser.add_argument("--passes", type=int, default=TrainingSettings().max_passes, help="passes over the material, of both (%(default)s)")
+    parser.add_argument(
+        "--passes", type=portions.count, default=TrainingSettings().max_passes, help="passes over the material, of both (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     if importlib.util.find_spec("trl") is None:
         report(f"This benchmark compares with TRL, which is not installed: pip install '{TRL}', or pip install 'seal-agent[bench]'.")

@@ -33,6 +33,17 @@ def test_json_is_one_object_on_the_last_line(tmp_path: Path, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["n"] == 4
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "none.json")]) == 2
-    assert "none.json" in capsys.readouterr().err
+@pytest.mark.parametrize("content", [None, "{", "[]", "7", '[{"title": "t"}]', '["t"]'])
+def test_a_file_that_is_not_there_or_of_another_kind_is_named(
+    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        (tmp_path / "graded.json").write_text(content)
+    assert main([str(tmp_path / "graded.json")]) == 2
+    assert "graded.json is no file of graded answers" in capsys.readouterr().err
+
+
+def test_a_file_with_fewer_answers_than_a_quick_run_takes_is_judged_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "graded.json").write_text(json.dumps(ROWS))
+    assert main([str(tmp_path / "graded.json"), "--quick", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["n"] == 4

@@ -79,7 +79,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inner_loop, "anchor_prompts", lambda: ("say no",))
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny", "hours_pass")
 def test_every_arm_is_run_on_every_passage(chat_model: LocalModel, file: Path, tmp_path: Path) -> None:
     figures = measure(chat_model, {"writer.json": read(file, 2)}, 0, tmp_path, Portions())
     assert list(figures["arms"]) == ["base", "passage", "ours:writer.json", "seal:writer.json"]

@@ -10,6 +10,7 @@ from benchmarks.gate import UPDATES, shuffled
 from benchmarks.made_up_facts import KINDS, NAMES, make_facts
 from benchmarks.portions import Portions
 from seal_agent.consolidation import evaluation, inner_loop
+from seal_agent.errors import UsageError
 from seal_agent.models.local import LocalModel
 from seal_agent.trainers import seal
 from seal_agent.types import Question
@@ -35,10 +36,16 @@ def test_no_held_out_question_is_taught_and_no_fact_is_told_twice() -> None:
     assert all(question.answers[0] in (question.reference or "") for question in lessons.questions)
 
 
+def test_more_facts_than_there_are_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="no more than 48 made-up facts; 49"):
+        make_facts(49, 0)
+
+
 def test_the_same_seed_makes_the_same_facts() -> None:
     assert make_facts(5, 3) == make_facts(5, 3) != make_facts(5, 4)
 
 
+@pytest.mark.usefixtures("hours_pass")
 def test_every_objective_has_every_figure(chat_model: LocalModel, tmp_path: Path) -> None:
     figures = objectives.measure(chat_model, objectives.Plan(names=["distilled", "passage"], facts=1, seeds=[0]), tmp_path, Portions())
     assert set(figures["objectives"]) == {"distilled", "passage"}
@@ -59,11 +66,13 @@ def test_poison_spoils_its_share_of_the_answers_and_shuffling_keeps_them_all() -
     assert sum(one.answer != other.answer for one, other in zip(mixed, examples, strict=True)) > len(examples) / 2
 
 
+@pytest.mark.usefixtures("hours_pass")
 def test_the_gate_is_asked_for_every_update_and_training_that_refuses_promotes_nothing(chat_model: LocalModel, tmp_path: Path) -> None:
     figures = gate.measure(chat_model, gate.Plan(names=["good", "empty", "one_token"], facts=1, seeds=[0]), tmp_path, Portions())
     assert (figures["bad_tried"], figures["good_tried"], figures["trials"]) == (2, 1, 3)
     assert figures["bad_promoted"] == 0
     assert any("what their fact does not say" in reason for reason in figures["updates"]["one_token"]["reasons"][0])
+    assert not any(reason.startswith("not trained") for reason in figures["updates"]["good"]["reasons"][0])
     assert "nothing to train on" in figures["updates"]["empty"]["reasons"][0][0]
 
 

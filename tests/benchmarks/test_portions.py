@@ -75,6 +75,16 @@ def test_sizes_are_those_asked_for_then_the_quick_ones_then_the_default(asked: l
     assert portions.sizes(parser.parse_args(asked), quick=(2, 1), default=(4, 3)) == expected
 
 
+@pytest.mark.parametrize("asked", [["--facts", "0"], ["--seeds", "-1"], ["--seeds", "some"]])
+def test_none_or_fewer_is_wrong_usage(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    parser = portions.parser("any", "Doc.", quick="less")
+    portions.add_sizes(parser, facts=4, seeds=3)
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(asked)
+    assert ended.value.code == 2
+    assert asked[0] in capsys.readouterr().err
+
+
 def test_there_are_customers_enough_to_stop_early_for() -> None:
     assert len(told(4, 4)) >= 3
     assert all(len(facts) == 4 for facts in told(4, 4).values())

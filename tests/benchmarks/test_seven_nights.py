@@ -1,18 +1,19 @@
 """Nights in a row: what is told when, what merging leaves behind, and the figures, on a tiny model that learns nothing worth knowing."""
 
 import json
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import torch
 
-from benchmarks import line_chart, seven_nights
+from benchmarks import line_chart, portions
 from benchmarks.merging import merged
 from benchmarks.nights_plan import live_after, make_nights
 from benchmarks.portions import Portions
 from benchmarks.seven_nights import Bench, figures, main, measure, plot
-from seal_agent.config import ModelSettings, TrainingSettings
+from seal_agent.config import ModelSettings
 from seal_agent.consolidation import evaluation, inner_loop
 from seal_agent.errors import UsageError
 from seal_agent.models.local import LocalModel
@@ -46,7 +47,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inner_loop, "anchor_prompts", lambda: ("say no",))
     monkeypatch.setattr(evaluation, "general_questions", lambda: GENERAL)
     monkeypatch.setattr(evaluation, "general_texts", lambda: ("ana lives in oslo .",))
-    monkeypatch.setattr(seven_nights, "TrainingSettings", lambda seed: TrainingSettings(seed=seed, max_passes=1))
+    monkeypatch.setattr(portions, "training", partial(portions.training, max_passes=1))
 
 
 @pytest.mark.slow
