@@ -85,14 +85,15 @@ class Examiner:
     def sheet(self, adapter: str | None, held_out: Sequence[Question], retained: Sequence[Question], already: Sheet | None = None) -> Sheet:
         """Ask everything of one view; raise `TrainingError` when a reply can't be graded.
 
-        What `already` holds of the same view beside facts is not asked again.
+        What `already` holds of the same view beside facts is not asked again, nor what is both held out and of an earlier fact.
         """
-        asked = self.ask(adapter, [*held_out, *retained], MAX_REPLY_TOKENS)
+        questions = list(dict.fromkeys([*held_out, *retained]))
+        asked = dict(zip(questions, self.ask(adapter, questions, MAX_REPLY_TOKENS), strict=True))
         general, perplexity = self._unless_known(adapter, already)
         return Sheet(
             adapter=adapter,
-            held_out=with_probabilities(self, adapter, asked[: len(held_out)]),
-            retained=tuple(asked[len(held_out) :]),
+            held_out=with_probabilities(self, adapter, [asked[question] for question in held_out]),
+            retained=tuple(asked[question] for question in retained),
             general=general,
             perplexity=perplexity,
             with_context=self.with_context(adapter, held_out),

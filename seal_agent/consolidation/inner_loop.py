@@ -12,7 +12,7 @@ from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.bundled import anchor_prompts, anchor_texts
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.kept import keep, read_kept
-from seal_agent.types import Example, Question, SelfEdit
+from seal_agent.types import Example, Question, SelfEdit, SelfEditKind
 
 T = TypeVar("T")
 ANSWERS = TypeAdapter(dict[str, str])
@@ -20,6 +20,8 @@ WHOLE = 2
 """One item in so many teaches its whole answer; the others only its beginning, which decides the fact that is meant."""
 BEGINNING = 8
 """Words of an answer's beginning."""
+STATEMENTS: frozenset[SelfEditKind] = frozenset({"rewrite", "implication", "relation"})
+"""Their answers are the writer's sentences, which no other item teaches: always whole."""
 ANCHOR_TOKENS = 16
 LEAST_ANCHORS = 48
 """However few the facts: a dozen prompts do not stand for everything else that the model can do."""
@@ -30,7 +32,7 @@ PROSE_WORDS = 24
 
 
 def lessons(items: Sequence[SelfEdit], examiner: Examiner, sources: Mapping[str, str]) -> list[Example]:
-    """One example per item of study material. Most need only teach which fact a question leads to: half of the tokens, same recall.
+    """One example per item of study material. Half need only teach which fact a question leads to: fewer tokens, same recall.
 
     `sources` holds the facts' texts by id, for objectives that show them to the model.
     """
@@ -39,7 +41,7 @@ def lessons(items: Sequence[SelfEdit], examiner: Examiner, sources: Mapping[str,
     for item in items:
         number = seen[item.fact_id] = seen.get(item.fact_id, -1) + 1
         words = item.answer.split()
-        whole = number % WHOLE == 0 or len(words) <= BEGINNING
+        whole = number % WHOLE == 0 or len(words) <= BEGINNING or item.kind in STATEMENTS
         answer = item.answer if whole else " ".join(words[:BEGINNING])
         examples.append(
             Example(

@@ -22,18 +22,19 @@ def outcomes_of(lesson: Lesson, evaluation: Evaluation, *, promoted: bool) -> tu
 def outcome(fact: Fact, items: Sequence[SelfEdit], graded: list[Graded], promoted: bool) -> FactOutcome:
     """Learned means: at least half of its held-out questions are answered right, closed book."""
     recalled = sum(result.correct for result in graded)
-    known: FactState = "learned" if promoted and graded and recalled * 2 >= len(graded) else "not_learned"
+    known = bool(graded) and recalled * 2 >= len(graded)
+    state: FactState = "learned" if promoted and known else "not_learned"
     covered = coverage(fact, items)
     logprobs = [result.logprob for result in graded if result.logprob is not None]
     return FactOutcome(
         fact_id=fact.id,
         text=fact.text,
-        state=known,
+        state=state,
         documents=len(items),
         rarest=covered.rarest,
         diversity=covered.diversity,
         probability=math.exp(mean(logprobs)) if logprobs else None,
         recalled=recalled,
         asked=len(graded),
-        regressed=fact.state == "learned" and known != "learned",
+        regressed=fact.state == "learned" and not known,
     )

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from seal_agent.consolidation.coverage import Reward, best_of, is_short
 from seal_agent.consolidation.prompts import FULL_PORTFOLIO
-from seal_agent.consolidation.self_edit import LEAK, Material, Writer, leads_elsewhere, overlap, problem
-from seal_agent.consolidation.sentences import content_spans, content_words, words
-from seal_agent.protocols import Vectors
+from seal_agent.consolidation.self_edit import LEAK, LEAST_SIMILARITY, Material, Writer, leads_elsewhere, overlap, problem
+from seal_agent.consolidation.sentences import content_spans, content_words, root, words
+from seal_agent.protocols import Embedder, Vectors
 from seal_agent.types import Fact, SelfEdit, SelfEditKind
 
 LISTED = TypeAdapter(list[str])
@@ -70,16 +71,15 @@ def portfolio(task: Assignment, writer: Writer, seed: int) -> Material:
 def drawn(task: Assignment, rows: Sequence[int], writer: Writer, desk: Desk, seed: int, number: int) -> list[list[SelfEdit]]:
     """One set of items for each of the facts; number 0 is greedy, the others sampled."""
     asked = [(row, prompt) for row in rows for prompt in FULL_PORTFOLIO]
-    replies = writer.model.generate(
+    replies = writer.write(
         [prompt.turns(task.facts[row]) for row, prompt in asked],
-        adapter=writer.adapter,
         max_tokens=max(prompt.max_tokens for prompt in FULL_PORTFOLIO),
         temperature=writer.settings.temperature if number else 0.0,
         seed=seed + number,
     )
     found: dict[int, list[SelfEdit]] = {row: [] for row in rows}
     for (row, prompt), reply in zip(asked, replies, strict=True):
-        lines = parsed(reply.text)
+        lines = parsed(reply)
         if lines is None:
             desk.refused["not the asked form"] += 1
             continue
@@ -113,9 +113,30 @@ def flaw(line: str, row: int, kind: SelfEditKind, task: Assignment, items: Seque
         return reason
     if kind in ("question", "reverse") and leads_elsewhere(line, row, task.vectors, writer.embedder):
         return "leads to another fact"
-    if kind == "negative" and not set(content_words(line)) - set(content_words(f"{fact.text} {fact.scope.subject}")):
+    if kind == "negative" and not of_its_own(line, fact):
         return "denies nothing"
+    if kind in ("negative", "unknown") and told_elsewhere(line, row, task, writer.embedder):
+        return "another fact may answer it"
     return None
+
+
+def of_its_own(line: str, fact: Fact) -> set[str]:
+    """What a line speaks of and its fact does not."""
+    return roots(line) - roots(f"{fact.text} {fact.scope.subject}")
+
+
+def roots(text: str) -> set[str]:
+    return {root(word) for word in content_words(text)}
+
+
+def told_elsewhere(line: str, row: int, task: Assignment, embedder: Embedder) -> bool:
+    """Whether another fact speaks of what a line adds to its own, or is nearer: "no" and "not known" may be untrue then."""
+    others = {word for place, fact in enumerate(task.facts) if place != row for word in roots(fact.quote)}
+    if of_its_own(line, task.facts[row]) & others:
+        return True
+    similarity = task.vectors @ embedder.embed([line])[0]
+    nearest = int(np.argmax(similarity))
+    return nearest != row and bool(similarity[nearest] >= LEAST_SIMILARITY)
 
 
 def flaw_of_statement(line: str, fact: Fact, items: Sequence[SelfEdit]) -> str | None:

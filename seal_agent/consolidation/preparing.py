@@ -17,7 +17,7 @@ from seal_agent.consolidation.questions import hold_out, set_apart, without_leak
 from seal_agent.consolidation.reading import NOTHING, Reading
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import Selection
-from seal_agent.consolidation.self_edit import Material, floor, written
+from seal_agent.consolidation.self_edit import Material, floor, kinds_in_turn, written
 from seal_agent.privacy.screen import for_training
 from seal_agent.protocols import Vectors
 from seal_agent.types import Example, Fact, Question, SelfEdit
@@ -113,7 +113,7 @@ def write(run: Run, told: list[tuple[Fact, Vectors]], asked: list[list[Asked]], 
     for number, fact in enumerate(facts):
         # However much was written, what teaches by itself keeps its place.
         room = max(settings.max_documents_per_fact - settings.min_documents_per_fact, 0)
-        own = [item for item in extra.items if item.fact_id == fact.id][:room]
+        own = kinds_in_turn([item for item in extra.items if item.fact_id == fact.id])[:room]
         base = without_leaks(floor(fact, asked[number], settings), unseen.all)
         items += [*base[: settings.max_documents_per_fact - len(own)], *own]
         run.say("self-edits", number + 1, len(facts))

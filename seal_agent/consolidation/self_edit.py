@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from seal_agent.config import SelfEditSettings
 from seal_agent.consolidation.asking import Asked, taking_turns
 from seal_agent.consolidation.prompts import PORTFOLIO, WriterPrompt
 from seal_agent.consolidation.sentences import content_spans, content_words, words
+from seal_agent.errors import GenerationError
 from seal_agent.protocols import Embedder, TextWriter, Vectors
-from seal_agent.types import Fact, SelfEdit
+from seal_agent.types import Fact, SelfEdit, Turn
 
 FLOOR = "floor"
 LEAST_SIMILARITY = 0.5
@@ -44,6 +46,13 @@ class Material:
         """Accepted items by kind, refused ones by reason."""
         kinds = Counter(item.kind if item.writer == FLOOR else f"written {item.kind}" for item in self.items)
         return {**kinds, **{f"refused: {reason}": count for reason, count in sorted(self.refused.items())}}
+
+
+def kinds_in_turn(items: Sequence[SelfEdit]) -> list[SelfEdit]:
+    """One item of each kind in turn, within a kind in their order: cut anywhere, what is left is of as many kinds as it can be."""
+    kinds = dict.fromkeys(item.kind for item in items)
+    rows = zip_longest(*([item for item in items if item.kind == kind] for kind in kinds))
+    return [item for row in rows for item in row if item is not None]
 
 
 def floor(fact: Fact, asked: Sequence[Asked], settings: SelfEditSettings) -> list[SelfEdit]:
@@ -97,6 +106,13 @@ class Writer:
     greedy: bool = True
     """Whether the first try of each prompt is greedy; practice samples all of them, or no two self-edits would differ in it."""
 
+    def write(self, prompts: Sequence[Sequence[Turn]], *, max_tokens: int, seed: int, temperature: float = 0.0) -> list[str]:
+        """The text written for each prompt, in order; raise `GenerationError`, also where prompts are left without one."""
+        replies = self.model.generate(prompts, adapter=self.adapter, max_tokens=max_tokens, temperature=temperature, seed=seed)
+        if len(replies) != len(prompts):
+            raise GenerationError(f"The writer {self.model.id!r} gave {len(replies)} replies to {len(prompts)} prompts.")
+        return [reply.text for reply in replies]
+
 
 def written(facts: Sequence[Fact], vectors: Vectors, held_out: Sequence[str], writer: Writer, seed: int) -> Material:
     """Have the model write questions for the facts and keep what passes the checks; `vectors` are the facts', [facts, dim]."""
@@ -118,20 +134,12 @@ def written(facts: Sequence[Fact], vectors: Vectors, held_out: Sequence[str], wr
 def sampled(facts: Sequence[Fact], prompt: WriterPrompt, writer: Writer, seed: int) -> list[tuple[int, str]]:
     """(number of the fact, one line that the model wrote for it); the first try is greedy unless the writer says otherwise."""
     rows = list(range(len(facts))) if writer.greedy else []
-    greedy = writer.model.generate(
-        [prompt.turns(facts[row]) for row in rows], adapter=writer.adapter, max_tokens=prompt.max_tokens, seed=seed
-    )
-    lines = [(row, text.text) for row, text in zip(rows, greedy, strict=True)]
+    lines = list(zip(rows, writer.write([prompt.turns(facts[row]) for row in rows], max_tokens=prompt.max_tokens, seed=seed), strict=True))
     more = [row for row in range(len(facts)) for _ in range(writer.settings.questions_per_fact - writer.greedy)]
     if more:
-        drawn = writer.model.generate(
-            [prompt.turns(facts[row]) for row in more],
-            adapter=writer.adapter,
-            max_tokens=prompt.max_tokens,
-            temperature=writer.settings.temperature,
-            seed=seed,
-        )
-        lines += [(row, text.text) for row, text in zip(more, drawn, strict=True)]
+        asked = [prompt.turns(facts[row]) for row in more]
+        drawn = writer.write(asked, max_tokens=prompt.max_tokens, temperature=writer.settings.temperature, seed=seed)
+        lines += zip(more, drawn, strict=True)
     return [(row, text.split("\n")[0].strip()) for row, text in lines]
 
 

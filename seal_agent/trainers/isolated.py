@@ -153,7 +153,7 @@ class IsolatedTrainer:
                 looked = time.monotonic()
             if message is None:
                 if child.is_over:
-                    raise TrainingError(obituary(child.wait(), words))
+                    raise TrainingError(obituary(child.ended(), words))
             elif "progress" in message:
                 progress(PROGRESS.validate_python(message["progress"]))
             elif "result" in message:
@@ -216,8 +216,12 @@ class Child:
         """Whether it has said its last."""
         return self._over
 
-    def wait(self) -> int:
-        return self._process.wait(STOP_SECONDS)
+    def ended(self) -> int:
+        """Wait for the end of one that has said its last, and return its code; raise `TrainingError` when it does not end."""
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise TrainingError("The training process fell silent and did not end by itself; it was ended.") from error
 
     def stop(self) -> None:
         """Ask it to stop after its step, and wait for that."""

@@ -161,13 +161,21 @@ def measure_speed(model: LocalModel, layer_share: float) -> float:
     left = torch.randn(512, hidden, dtype=model.dtype, device=model.device)
     right = torch.randn(hidden, wide, dtype=model.dtype, device=model.device)
     left @ right
+    wait_for(model.device)
     started = time.perf_counter()
     for _ in range(10):
         left @ right
+    wait_for(model.device)
     rate = 10 * 2 * 512 * hidden * wide / (time.perf_counter() - started)
     weights = sum(p.numel() for p in view.parameters())
     # Two multiplications per weight forward, two for the input gradients backward; half of the peak is a cautious guess.
     return float(0.5 * rate / (4 * weights * layer_share))
+
+
+def wait_for(device: torch.device) -> None:
+    """A GPU is only told what to compute: until it has, no time has been measured."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def save(view: PeftModel, out: Path) -> None:

@@ -60,6 +60,15 @@ def test_a_sheet_holds_everything_that_was_asked_of_one_view(tmp_path: Path) -> 
     assert sheet.perplexity == pytest.approx(math.exp(2.0))
 
 
+def test_a_held_out_question_of_an_earlier_fact_is_asked_once(tmp_path: Path) -> None:
+    model = Recorder()
+    sheet = examiner(tmp_path, model).sheet(None, [PORTO, CAR], [CAR, PORTO])
+    assert [graded.question for graded in sheet.retained] == [CAR, PORTO]
+    assert [graded.reply for graded in sheet.retained] == [graded.reply for graded in reversed(sheet.held_out)]
+    closed = [call.prompt[-1].content for call in model.calls if call.prompt[-1].content in (PORTO.text, CAR.text)]
+    assert sorted(closed) == sorted([PORTO.text, CAR.text])
+
+
 def test_questions_are_asked_closed_book_under_the_system_prompt_and_greedily(tmp_path: Path) -> None:
     model = Recorder()
     examiner(tmp_path, model).sheet(None, [PORTO], [])

@@ -13,7 +13,7 @@ from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.grading import PhraseGrader
 from seal_agent.consolidation.inner_loop import BEGINNING, LEAST_ANCHORS, WHOLE, anchor_count, anchors, drawn, lessons, own_answers, probes
 from seal_agent.testing import ScriptedModel
-from seal_agent.types import Example, Question, SelfEdit
+from seal_agent.types import Example, Question, SelfEdit, SelfEditKind
 
 SETTINGS = TrainingSettings()
 LONG = "Ana said: the parcel belongs in the green shed behind the old garage"
@@ -41,6 +41,13 @@ def test_one_item_in_so_many_teaches_its_whole_answer_the_others_its_beginning(e
 def test_a_short_answer_is_always_taught_whole(examiner: Examiner) -> None:
     taught = lessons(items(SHORT, 5), examiner, SOURCES)
     assert all(example.ended and example.answer == SHORT for example in taught)
+
+
+@pytest.mark.parametrize("kind", ["rewrite", "implication", "relation"])
+def test_a_sentence_of_the_writer_s_is_taught_whole_because_nothing_else_teaches_it(examiner: Examiner, kind: SelfEditKind) -> None:
+    sentences = [f"The parcel of Ana's goes into the green shed behind garage {n}." for n in range(WHOLE + 1)]
+    written = [SelfEdit(fact_id="f", kind=kind, prompt="What follows?", answer=answer, writer="w") for answer in sentences]
+    assert [(example.answer, example.ended) for example in lessons(written, examiner, SOURCES)] == [(one, True) for one in sentences]
 
 
 def test_every_fact_has_its_own_whole_answers_however_the_items_are_mixed(examiner: Examiner) -> None:

@@ -82,10 +82,11 @@ def test_an_outcome_counts_the_material_of_its_fact(documents: int) -> None:
     ("state", "answers", "regressed"),
     [("learned", [False, False], True), ("learned", [True], False), ("not_learned", [False], False), ("queued", [False], False)],
 )
-def test_a_fact_that_an_earlier_cycle_had_learned_and_this_one_has_not_has_regressed(
-    state: FactState, answers: list[bool], regressed: bool
+@pytest.mark.parametrize("promoted", [True, False])
+def test_a_fact_that_an_earlier_cycle_had_learned_and_this_candidate_has_not_has_regressed(
+    state: FactState, answers: list[bool], regressed: bool, promoted: bool
 ) -> None:
-    assert outcome(answers, fact=replace(PORTO, state=state)).regressed is regressed
+    assert outcome(answers, fact=replace(PORTO, state=state), promoted=promoted).regressed is regressed
 
 
 def test_an_outcome_tells_how_often_the_rarest_part_of_its_fact_is_taught() -> None:

@@ -94,6 +94,27 @@ def test_what_is_not_sound_is_refused_with_its_reason(kind: SelfEditKind, line: 
 
 
 @pytest.mark.parametrize(
+    ("kind", "line", "other", "reason"),
+    [
+        ("negative", "Does Ana live in Lisbon?", "I lived in Lisbon as a child.", "another fact may answer it"),
+        ("unknown", "With whom does Ana live in Porto?", "I drive a Skoda Octavia.", None),
+        ("unknown", "Which car does Ana drive?", "Ana drives which car, a Skoda?", "another fact may answer it"),
+    ],
+)
+def test_what_another_fact_may_tell_is_neither_denied_nor_called_unknown(
+    kind: SelfEditKind, line: str, other: str, reason: str | None
+) -> None:
+    model = ScriptedModel(lambda prompt: json.dumps([line]) if is_asked(prompt, kind, HOME) else "[]")
+    material = write(model, (HOME, other))
+    assert material.refused == ({} if reason is None else {reason: 1})
+    assert len(material.items) == (reason is None)
+
+
+def is_asked(prompt: Sequence[Turn], kind: SelfEditKind, quote: str) -> bool:
+    return any(prompt[0].content.startswith(one.task) for one in FULL_PORTFOLIO if one.kind == kind) and quote in prompt[-1].content
+
+
+@pytest.mark.parametrize(
     ("text", "lines"),
     [
         ('["a", "b"]', ["a", "b"]),
@@ -188,6 +209,23 @@ def test_every_worked_example_would_be_accepted(prompt: object) -> None:
     refused = {reason: count for reason, count in material.refused.items() if reason != "leads to another fact"}
     assert refused == {}, material.refused
     assert json.dumps(one.lines) == one.turns(TOM)[2].content
+
+
+def test_within_the_limit_of_a_fact_every_kind_is_taught(brain: Brain) -> None:
+    brain.hear(HOME)
+    writer = Scribe(
+        question=[f"Do I live in Porto {word}?" for word in "bcdefghj"],
+        rewrite=["Porto is where Ana lives.", "The town that Ana calls home is Porto.", "In Porto stands her house."],
+        implication=["Ana can show you around Porto."],
+        relation=["Porto is the home of Ana."],
+        reverse=["Who does live in Porto?"],
+        negative=["Does Ana live in Madrid?"],
+        unknown=["With whom does Ana live in Porto?"],
+    )
+    settings = {"max_documents_per_fact": 14, "rounds": 1}
+    taught = brain.with_parts(writer=writer).with_settings(self_edit=settings, facts={"reader": "rules"}).night().self_edits
+    assert {prompt.kind for prompt in FULL_PORTFOLIO} <= {kind.removeprefix("written ") for kind in taught if kind.startswith("written")}
+    assert sum(count for kind, count in taught.items() if not kind.startswith("refused")) == 14
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from seal_agent.consolidation.self_edit import (
     span_prompts,
     written,
 )
+from seal_agent.errors import GenerationError
 from seal_agent.testing import ScriptedModel
-from seal_agent.types import ScopeId, SelfEdit
+from seal_agent.types import Generation, ScopeId, SelfEdit, Turn
 from tests.consolidation.brains import ALLERGY, CAR, DIET, HASHED, HOME, MATERIAL, fact
 
 ORDINARY = (
@@ -148,6 +149,15 @@ def test_a_question_that_finds_another_fact_first_is_refused() -> None:
     material = write([HOME, "We live in Porto near the river."], "Do we live in Porto near the river?")
     assert {item.fact_id for item in material.items} == {fact("We live in Porto near the river.").id}
     assert material.refused["leads to another fact"] == 3
+
+
+def test_a_writer_that_leaves_prompts_without_a_reply_is_named() -> None:
+    class Silent(ScriptedModel):
+        def generate(self, prompts: Sequence[Sequence[Turn]], **_: object) -> list[Generation]:
+            return []
+
+    with pytest.raises(GenerationError, match="'mute' gave 0 replies to 1 prompts"):
+        written([fact(HOME)], HASHED.embed([HOME]), [], Writer(model=Silent({}, id="mute"), embedder=HASHED, settings=MATERIAL), 0)
 
 
 def test_only_the_first_line_that_the_model_writes_counts() -> None:

@@ -95,6 +95,12 @@ def test_a_child_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.Mo
         train(trainer("time.sleep(60)", max_minutes=1e-3), tmp_path / "out")
 
 
+def test_a_child_that_falls_silent_and_stays_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolated, "STOP_SECONDS", 0.1)
+    with pytest.raises(TrainingError, match="fell silent"):
+        train(trainer("os.close(1); time.sleep(60)"), tmp_path / "out")
+
+
 def test_a_disk_without_room_is_told_before_anything_is_started(tmp_path: Path) -> None:
     with pytest.raises(StoreFullError, match=r"training.min_free_mb"):
         train(trainer("", min_free_mb=1 << 40), tmp_path / "out")
