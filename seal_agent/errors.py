@@ -24,6 +24,7 @@
     ├── StoreError                 the brain directory (exit code 4 unless said otherwise)
     │   ├── StoreLockedError       another process owns the directory (exit code 3)
     │   ├── StoreFullError         no space left on the device (exit code 3)
+    │   ├── TargetExistsError      what is to be written exists already; nothing was written (exit code 2)
     │   └── NewerSchemaError       written by a newer seal-agent
     ├── IntegrityError             bytes on disk are not what the ledger says (exit code 4)
     │   └── ArchiveError           an archive that is damaged, forged, or contradicts the brain; nothing was written
@@ -141,6 +142,12 @@ class StoreFullError(StoreError):
     """The disk is full. What was acknowledged before is safe."""
 
     exit_code = 3
+
+
+class TargetExistsError(StoreError):
+    """What is to be written exists already, and is not replaced. Nothing was written."""
+
+    exit_code = 2
 
 
 class NewerSchemaError(StoreError):

@@ -100,6 +100,8 @@ class Memory:
         What is passed in stays the caller's to close. Raise `SettingsError`, `StoreLockedError` when another process has it open,
         `NewerSchemaError`, or `StoreError` with the way out.
         """
+        if not str(folder):  # an empty variable must not make a brain of the working directory
+            raise UsageError("folder='' names no folder: give one, or leave it out for ./brain.")
         path = Path(folder).expanduser()
         known = read_settings(path) if settings is None else settings
         ledger = Ledger.open(path)
@@ -193,14 +195,15 @@ class Memory:
     def export(self, path: str | Path) -> "ArchiveReport":
         """Write everything that is remembered to one archive, as rows with hashes, for another machine or a later seal-agent.
 
-        Adding and searching go on meanwhile. Raise `StoreError` when the file exists or can't be written.
+        No key is in it. An adapter whose files are gone or damaged is left out, and the report names it. Adding and searching go on
+        meanwhile. Raise `TargetExistsError`, or `StoreError` when the file can't be written.
         """
         from seal_agent.archive.saving import save
 
         return save(self._parts.ledger, Path(path), "export", at=self._parts.clock(), version=__version__)
 
     def backup(self, path: str | Path) -> "ArchiveReport":
-        """Write a copy of the brain to one archive, in use or not: exact, API keys included. Raise as `export`."""
+        """Write a copy of the brain to one archive, in use or not: exact, API keys and settings included. See `export`."""
         from seal_agent.archive.saving import save
 
         return save(self._parts.ledger, Path(path), "backup", at=self._parts.clock(), version=__version__)
@@ -209,7 +212,7 @@ class Memory:
         """Add what an archive holds to this brain, in one transaction: what is known stays, what was forgotten here stays forgotten.
 
         The archive is verified whole before anything is written. Raise `ArchiveError` for one that is damaged or contradicts this brain,
-        `NewerSchemaError`, `StoreFullError`.
+        `NewerSchemaError`, `StoreFullError`, `UsageError` where there is no such file.
         """
         from seal_agent.archive.merging import merge
         from seal_agent.archive.restoring import restored

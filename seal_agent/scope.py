@@ -207,6 +207,8 @@ class Scope(ScopeFacts, ScopeTasks):
     @traced("chat")
     def ask_many(self, questions: Sequence[str], *, use: Route = "auto") -> list[Answer]:
         """Answer several questions in one batch, all with the same adapter: a multiple of the speed of one by one. See `ask`."""
+        if isinstance(questions, str) or not isinstance(questions, Sequence):
+            raise UsageError(f"ask_many takes a list of questions, not {type(questions).__name__}; for a single one there is ask.")
         for question in questions:
             check_query(question)
         return answering.answers(self._parts, self._id, questions, answering.check_route(use), self._context_for)

@@ -46,6 +46,8 @@ class Checked:
     name: str
     live: bool
     sound: bool
+    gone: bool = False
+    """Whether it has no files any more, and is not live: `gc` deletes what nothing needs, so this is no damage."""
     problem: str = ""
 
 
@@ -107,7 +109,9 @@ class ScopeAdapters:
 
     def rollback(self) -> Adapter | None:
         """Go back to what was live before, None for the base; raise `UsageError` when there is nothing to undo."""
-        return self._step(previous_live, "rolled back", f"Nothing to roll back in {self._scope.key!r}: no adapter was ever live here.")
+        return self._step(
+            previous_live, "rolled back", f"Nothing to roll back in {self._scope.key!r}: its history begins here, with the base model."
+        )
 
     def forward(self) -> Adapter | None:
         """Undo a roll back; raise `UsageError` when there was none since the last promotion."""
@@ -138,11 +142,16 @@ class ScopeAdapters:
         wanted = [self.get(name)] if name is not None else [adapter for adapter in self.list() if adapter.state not in BANNED]
         return tuple(self._checked(adapter) for adapter in wanted)
 
+    def has_files(self, adapter: Adapter) -> bool:
+        """Whether its folder is there, whole or not; the ledger knows an adapter for longer than `gc` keeps its files."""
+        return (self._parts.folder / adapter.path).exists()
+
     def _checked(self, adapter: Adapter) -> Checked:
         try:
             self._parts.serving.check(adapter)
         except IntegrityError as error:
-            return Checked(name=adapter.name, live=adapter.live, sound=False, problem=str(error))
+            gone = not adapter.live and not self.has_files(adapter)
+            return Checked(name=adapter.name, live=adapter.live, sound=False, gone=gone, problem=str(error))
         return Checked(name=adapter.name, live=adapter.live, sound=True)
 
     def quarantine(self, name: str, reason: str = BY_HAND) -> Adapter | None:
@@ -216,7 +225,7 @@ class ScopeAdapters:
             of_skills = skill_adapters(connection, self._scope)
         promoted = [adapter.name for adapter in known if adapter.state == "promoted" and adapter.name not in of_skills]
         needed |= {*promoted[-keep:], *(adapter.name for adapter in known if adapter.state == "candidate")}
-        unneeded = [adapter for adapter in known if adapter.name not in needed and (self._parts.folder / adapter.path).exists()]
+        unneeded = [adapter for adapter in known if adapter.name not in needed and self.has_files(adapter)]
         for adapter in unneeded if not dry_run else ():
             self._parts.serving.drop(adapter.name)
             remove(self._parts.folder / adapter.path)

@@ -49,7 +49,10 @@ def give(parts: Parts, scope: ScopeId, answer: Answer | Trace | str, verdict: An
         raise UsageError(f"verdict={verdict!r}: say {' or '.join(get_args(AnswerVerdict))}.")
     if len(note) > LONGEST_NOTE:
         raise UsageError(f"The note is {len(note)} characters long; at most {LONGEST_NOTE} are kept.")
-    answer_id = answer if isinstance(answer, str) else (answer.trace if isinstance(answer, Answer) else answer).answer_id
+    trace = answer.trace if isinstance(answer, Answer) else answer
+    answer_id = trace.answer_id if isinstance(trace, Trace) else trace
+    if not isinstance(answer_id, str):
+        raise UsageError(f"{type(answer).__name__} is no answer: pass the answer, its trace, or trace.answer_id.")
     adapter = adapter_of(answer_id)
     given = Feedback(answer_id=answer_id, adapter=adapter, verdict=verdict, note=note, at=parts.clock())
     with parts.ledger.write() as conn:

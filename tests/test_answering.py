@@ -58,6 +58,11 @@ def test_a_user_without_an_adapter_is_answered_by_the_shared_one(memory: Memory)
     assert (answer.text, answer.trace.adapter) == ("on Monday", shared.name)
 
 
+def test_a_question_in_the_place_of_a_list_is_not_asked_letter_by_letter(memory: Memory) -> None:
+    with pytest.raises(UsageError, match="there is ask"):
+        memory.scope(user="ana").ask_many("Why?")
+
+
 def test_no_other_users_adapter_ever_answers(memory: Memory) -> None:
     learn(memory, memory.scope(user="ben"), {"What is my pin?": "1234"})
     assert memory.scope(user="ana").ask("What is my pin?").trace.adapter is None

@@ -37,6 +37,13 @@ def test_opening_makes_the_folder_and_opening_again_finds_everything(tmp_path: P
         assert memory.scope(user="ana").search("hello")[0].text == "Hello"
 
 
+def test_an_empty_name_makes_no_brain_of_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="names no folder"):
+        Memory.open("")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_settings_come_from_the_folders_file(tmp_path: Path) -> None:
     (tmp_path / "seal.toml").write_text("[retrieval]\nk = 1\n")
     with open_brain(tmp_path) as memory:

@@ -48,6 +48,9 @@ def test_without_a_roll_back_there_is_nothing_to_roll_forward(memory: Memory, an
     learn(memory, ana, {ASKED: "Lyon"})
     with pytest.raises(UsageError, match="Nothing to roll forward"):
         ana.adapters.forward()
+    assert ana.adapters.rollback() is None
+    with pytest.raises(UsageError, match="begins here, with the base model"):
+        ana.adapters.rollback()
 
 
 def test_the_base_answers_again_by_hand_and_that_can_be_undone(memory: Memory, ana: Scope) -> None:
@@ -208,8 +211,9 @@ def test_gc_keeps_what_can_still_be_asked_for_and_says_what_it_deletes(memory: M
     assert ana.adapters.gc(keep=1) == ()
     assert [(memory.folder / adapter.path).exists() for adapter in promoted] == [False, True, True, True, True]
     assert len(ana.adapters.list()) == 6
-    with pytest.raises(IntegrityError, match="missing"):
+    with pytest.raises(IntegrityError, match=r"missing.*gc"):
         ana.adapters.promote(promoted[0].name)
+    assert [(checked.sound, checked.gone) for checked in ana.adapters.verify()] == [(False, True), *[(True, False)] * 4]
     with pytest.raises(UsageError, match="keep"):
         ana.adapters.gc(keep=0)
 

@@ -80,6 +80,11 @@ def test_what_is_no_answer_s_id_is_refused(ana: Scope, wrong: str) -> None:
         ana.feedback(wrong, "bad")
 
 
+def test_what_is_no_answer_at_all_is_refused(ana: Scope) -> None:
+    with pytest.raises(UsageError, match="int is no answer"):
+        ana.feedback(3, "bad")  # type: ignore[arg-type]  # that is the point
+
+
 def test_another_scope_s_adapter_can_not_be_judged(memory: Memory, ana: Scope) -> None:
     adapter = night(memory, ana, "Lyon")
     with pytest.raises(UnknownRecordError, match="answers in"):

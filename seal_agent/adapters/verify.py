@@ -15,7 +15,10 @@ from seal_agent.adapters.tensors import check_weights
 from seal_agent.errors import IntegrityError
 
 ALLOWED = frozenset(MAX_BYTES)
-WAY_OUT = "Roll back to an earlier adapter, or rebuild it: the next consolidation trains a new one from the ledger."
+GONE = f"{MANIFEST} is missing: its files were deleted, by seal-agent adapters gc or by hand"
+WAY_OUT = (
+    "Roll back to an adapter that is whole, promote one, or answer with the base (seal-agent adapters base); the next night trains anew."
+)
 
 
 def verify(path: Path, base_sha256: str) -> Manifest:
@@ -42,6 +45,8 @@ def refusing(name: str, folder: Path) -> Iterator[None]:
 
 
 def _check(name: str, folder: Path, base_sha256: str) -> Manifest:
+    if not folder.exists():
+        raise IntegrityError(GONE)
     manifest = decode(read(folder / MANIFEST))
     foreign = set(manifest.files) - (ALLOWED - {MANIFEST})
     if foreign:

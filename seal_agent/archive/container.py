@@ -20,7 +20,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from seal_agent.errors import ArchiveError, NewerSchemaError, StoreError, StoreFullError
+from seal_agent.errors import ArchiveError, NewerSchemaError, StoreError, StoreFullError, TargetExistsError, UsageError
 from seal_agent.ledger.ledger import FULL_ERRNOS
 
 MANIFEST = "MANIFEST.json"
@@ -53,9 +53,9 @@ class Manifest:
 
 
 def write_archive(target: Path, manifest: Manifest, files: Mapping[str, Path]) -> int:
-    """Write the archive beside `target` and put it there whole; return its bytes. Raise `StoreError` when it can't be, or exists."""
+    """Write the archive beside `target` and put it there whole; return its bytes; raise `StoreError`, `TargetExistsError`."""
     if os.path.lexists(target):
-        raise StoreError(f"{target} exists; name a file that does not, so that no archive is lost.")
+        raise taken(target)
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     head = json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(manifest)}, indent=1).encode()
     try:
@@ -70,6 +70,8 @@ def write_archive(target: Path, manifest: Manifest, files: Mapping[str, Path]) -
         os.link(part, target)  # unlike a rename, refuses to replace what has come there meanwhile
         sync_folder(target.parent)
         return target.stat().st_size
+    except FileExistsError as error:
+        raise taken(target) from error
     except OSError as error:
         raise cannot_write(target, error) from error
     finally:
@@ -85,8 +87,11 @@ def _add(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None
 def unpack(archive: Path, into: Path) -> Manifest:
     """Verify an archive while copying its members to `into`, an empty folder; return its manifest.
 
-    Raise `ArchiveError` for anything that is not exactly what the manifest says, `NewerSchemaError` for a newer format.
+    Raise `ArchiveError` for anything that is not exactly what the manifest says, `NewerSchemaError` for a newer format, `UsageError`
+    where there is no such file.
     """
+    if not archive.is_file():
+        raise UsageError(f"There is no archive {str(archive)!r}: name a file that export or backup has written.")
     try:
         with tarfile.open(archive, mode="r:") as tar:
             manifest = _read_manifest(tar, archive)
@@ -165,13 +170,20 @@ def _take_out(tar: tarfile.TarFile, member: tarfile.TarInfo, left: dict[str, tup
 
 
 def record(file: Path) -> tuple[int, str]:
-    """Return a file's bytes and SHA-256."""
+    """Return a file's bytes and SHA-256; raise `StoreError` when it can't be read, or was deleted meanwhile."""
     digest, size = hashlib.sha256(), 0
-    with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
+    try:
+        with file.open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+    except OSError as error:
+        raise StoreError(f"{file} can't be saved ({error}). If it was deleted just now, by gc or forget, save again.") from error
     return size, digest.hexdigest()
+
+
+def taken(target: Path) -> TargetExistsError:
+    return TargetExistsError(f"{target} exists; name a file that does not, so that no archive is lost.")
 
 
 def cannot_write(path: Path, error: OSError) -> StoreError:

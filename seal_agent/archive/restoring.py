@@ -6,20 +6,26 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from seal_agent.adapters.artefact import weights_sha256
+from seal_agent.adapters.switch import switch
+from seal_agent.adapters.withdraw import clean_ancestor
 from seal_agent.archive.container import Manifest, cannot_write, staging, sync_folder, unpack
 from seal_agent.archive.rows import load
 from seal_agent.archive.saving import SETTINGS
-from seal_agent.errors import ArchiveError, IntegrityError, StoreError
+from seal_agent.errors import ArchiveError, IntegrityError, TargetExistsError
 from seal_agent.ledger.adapters import list_adapters
 from seal_agent.ledger.encoding import batches
 from seal_agent.ledger.entries import entries_at
 from seal_agent.ledger.episodes import list_episodes, scopes
 from seal_agent.ledger.generations import retire_others
 from seal_agent.ledger.ledger import DATABASE, Ledger
+from seal_agent.types import Adapter
 
 logger = logging.getLogger(__name__)
 
@@ -79,18 +85,32 @@ def check(brain: Path) -> None:
                 raise IntegrityError(f"adapter {adapter.name!r} lies at {str(adapter.path)!r}, outside of the brain")
             if folder.is_dir() and weights_sha256(folder) != adapter.sha256:
                 raise IntegrityError(f"the weights of adapter {adapter.name!r} are not those that the ledger recorded")
-            if adapter.live and not folder.is_dir():
-                raise IntegrityError(f"adapter {adapter.name!r} is live and not in the archive")
+        with ledger.write() as connection:
+            let_go_of_missing(connection, [adapter for adapter in adapters if adapter.live], brain)
+
+
+def let_go_of_missing(connection: Connection, live: Sequence[Adapter], brain: Path) -> None:
+    """Where a live adapter was gone when the archive was saved, answer with the newest before it that is there, else with the base."""
+
+    def is_here(adapter: Adapter) -> bool:
+        return (brain / adapter.path).is_dir()
+
+    for adapter in live:
+        if not is_here(adapter):
+            target = clean_ancestor(connection, adapter.scope, is_here)
+            logger.warning("adapter %s was live and is not in the archive: %s answers instead", adapter.name, target or "the base")
+            switch(connection, adapter.scope, target, datetime.now(UTC), f"{adapter.name} was not in the archive")
 
 
 def restore(archive: Path, folder: Path) -> Manifest:
     """Make a brain of an archive in `folder`, which must be absent or empty; it appears whole or not at all.
 
-    Raise `ArchiveError`, `NewerSchemaError`, `StoreFullError`, or `StoreError` when there is something in the folder.
+    Raise `ArchiveError`, `NewerSchemaError`, `StoreFullError`, `UsageError` where there is no such archive,
+    or `TargetExistsError` when there is something in the folder.
     """
     folder = Path(folder).expanduser().absolute()
     if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise StoreError(f"{folder} is not empty; restore into a new folder, or import the archive into the brain that is there.")
+        raise TargetExistsError(f"{folder} is not empty; restore into a new folder, or import the archive into the brain that is there.")
     with restored(Path(archive).expanduser(), folder.parent) as (brain, manifest):
         for left in (".lock", ".lock-owner"):
             (brain / left).unlink(missing_ok=True)

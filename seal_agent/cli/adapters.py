@@ -8,7 +8,7 @@ import typer
 from seal_agent.cli.night import EXIT_CODES, INTERRUPTED, show_report, stop_on_interrupt
 from seal_agent.cli.output import on_one_line
 from seal_agent.cli.session import Session, with_brain
-from seal_agent.errors import CycleInterruptedError, IntegrityError
+from seal_agent.errors import CycleInterruptedError, IntegrityError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from seal_agent.types import Adapter
@@ -21,37 +21,55 @@ Name = Annotated[str, typer.Argument(help="The adapter's name, as `adapters list
 @with_brain
 def list_adapters(session: Session) -> None:
     """List this scope's adapters, the rejected ones too."""
+    from seal_agent.serialise import plain
+
     with session.scope() as scope:
-        found = scope.adapters.list()
+        found = [(adapter, scope.adapters.has_files(adapter)) for adapter in scope.adapters.list()]
         roles = {task.adapter: f"task {task.name}" for task in scope.tasks()} | {scope.practised().editor: "editor"}
+        live = scope.adapters.live
 
     def show() -> None:
-        for adapter in found:
+        for adapter, has_files in found:
             mark = "live" if adapter.live else ""
-            of = roles.get(adapter.name, f"{len(adapter.fact_ids)} facts")
+            of = roles.get(adapter.name, f"{len(adapter.fact_ids)} facts") + ("" if has_files else "  files deleted")
             print(f"{mark:4}  {adapter.name}  {adapter.state}  {adapter.created_at:%Y-%m-%d %H:%M}  {of}")
         if not found:
             print("No adapters yet; seal-agent consolidate trains one.")
+        if live is not None and live.scope != session.scope_id:
+            print(f"Answers come from {live.name}, which {live.scope.key} shares.")
 
-    session.emit(found, show)
+    session.emit([{**mapping(plain(adapter)), "has_files": has_files} for adapter, has_files in found], show)
+
+
+def mapping(value: object) -> "dict[str, object]":
+    assert isinstance(value, dict)  # what `plain` makes of a record
+    return value
 
 
 @group.command()
 @with_brain
 def show(session: Session, name: Name) -> None:
-    """Show one adapter."""
+    """Show one adapter: what the ledger knows of it and, where its files are whole, how it was trained and judged."""
+    from seal_agent.adapters.compare import figures_of, settings_of
     from seal_agent.serialise import plain
 
     with session.scope() as scope:
-        adapter = scope.adapters.get(name)
+        adapter, manifest, problem = scope.adapters.get(name), None, None
+        try:
+            manifest = scope.adapters.manifest(name)
+        except (IntegrityError, ModelNotFoundError) as error:
+            problem = str(error)
+    described = mapping(plain(adapter))
 
     def lines() -> None:
-        described = plain(adapter)
-        assert isinstance(described, dict)
-        for key, value in described.items():
-            print(f"{key:12}  {', '.join(map(str, value)) if isinstance(value, list) else value}")
+        shown = described | {"scope": adapter.scope.key}
+        for part in (shown, *((settings_of(manifest), manifest.self_edits, figures_of(manifest.evaluation)) if manifest else ())):
+            for key, value in part.items():
+                print(f"{key:18}  {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
+        if problem is not None:
+            print(f"{'problem':18}  {on_one_line(problem)}")
 
-    session.emit(adapter, lines)
+    session.emit({**described, "manifest": manifest, "problem": problem}, lines)
 
 
 @group.command()
@@ -93,20 +111,21 @@ def base(session: Session) -> None:
 @group.command("verify")
 @with_brain
 def verify_adapters(session: Session, name: Annotated[str | None, typer.Argument(help="One adapter; left out, all in use.")] = None) -> int:
-    """Check that adapters are what was published. Exit code 4 when one is not."""
+    """Check that adapters are what was published. Exit code 4 when one is not; one that gc cleared away is no damage."""
     with session.scope() as scope:
         found = scope.adapters.verify(name)
 
     def show() -> None:
         for checked in found:
-            print(f"{'sound' if checked.sound else 'BAD  '}  {checked.name}{'  live' if checked.live else ''}")
-            if checked.problem:
+            verdict = "sound" if checked.sound else "gone " if checked.gone else "BAD  "
+            print(f"{verdict}  {checked.name}{'  live' if checked.live else ''}")
+            if checked.problem and not checked.gone:
                 print(f"       {on_one_line(checked.problem)}")
         if not found:
             print("No adapters yet; seal-agent consolidate trains one.")
 
     session.emit(found, show)
-    return 0 if all(checked.sound for checked in found) else IntegrityError.exit_code
+    return 0 if all(checked.sound or (checked.gone and name is None) for checked in found) else IntegrityError.exit_code
 
 
 @group.command()
@@ -120,9 +139,11 @@ def diff(session: Session, before: Name, after: Name) -> None:
         for label, ids in (("+ fact", found.facts_added), ("- fact", found.facts_removed), ("~ fact", found.facts_reworded)):
             for fact in ids:
                 print(f"{label}  {fact}")
-        for part in (found.settings, found.self_edits, found.evaluation):
-            for key, (old, new) in part.items():
-                print(f"{key}: {old} -> {new}")
+        changes = found.settings | found.self_edits | found.evaluation
+        for key, (old, new) in changes.items():
+            print(f"{key}: {old} -> {new}")
+        if not (found.facts_added or found.facts_removed or found.facts_reworded or changes):
+            print("They differ in nothing but their weights." if before != after else "That is one and the same adapter.")
 
     session.emit(found, show)
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seal_agent.cli.session import Session, with_brain
+from seal_agent.errors import UsageError
+
+if TYPE_CHECKING:
+    from seal_agent.archive.saving import ArchiveReport
 
 Target = Annotated[Path, typer.Argument(help="The archive to write; it must not exist.")]
 Source = Annotated[Path, typer.Argument(help="An archive written by export or backup.")]
@@ -27,7 +31,7 @@ def export(session: Session, file: Target) -> None:
     """Write all that is remembered to one archive, as rows with hashes. It holds personal data; whoever has it can read it."""
     with session.memory() as memory:
         report = memory.export(file)
-    session.emit(report, lambda: print(f"{report.path}: {said(report.counts)}, {report.bytes / 1e6:.1f} MB"))
+    session.emit(report, lambda: show_saved(report))
 
 
 @with_brain
@@ -35,12 +39,20 @@ def backup(session: Session, file: Target) -> None:
     """Write a copy of the brain to one archive: the database as it is, and the adapters."""
     with session.memory() as memory:
         report = memory.backup(file)
-    session.emit(report, lambda: print(f"{report.path}: {said(report.counts)}, {report.bytes / 1e6:.1f} MB"))
+    session.emit(report, lambda: show_saved(report))
+
+
+def show_saved(report: "ArchiveReport") -> None:
+    print(f"{report.path}: {said(report.counts)}, {report.bytes / 1e6:.1f} MB")
+    if report.left_out:
+        print(f"left out: the files of {len(report.left_out)} adapters, which are gone or damaged")
 
 
 @with_brain
 def import_(session: Session, file: Source) -> None:
     """Add what an archive holds to the brain. It is verified first; what was forgotten here stays forgotten."""
+    if not file.is_file():  # before a brain is made for it
+        raise UsageError(f"There is no archive {str(file)!r}: name a file that export or backup has written.")
     with session.memory(create=True) as memory:
         report = memory.import_archive(file)
 

@@ -62,10 +62,9 @@ def erase(
     with session.memory() as memory:
         if not yes:
             scopes = memory.scopes_of(user=session.user, agent=agent, tenant=session.tenant)
-            lines = [f"{scope.key}: everything would go" for scope in scopes] or ["The brain holds nothing of them."]
-            session.emit(
-                {"scopes": [scope.key for scope in scopes]}, lambda: print("\n".join([*lines, "Nothing was removed; --yes does it."]))
-            )
+            lines = [f"{scope.key}: everything would go" for scope in scopes]
+            said = [*lines, "Nothing was removed; --yes does it."] if scopes else ["The brain holds nothing of them."]
+            session.emit({"scopes": [scope.key for scope in scopes]}, lambda: print("\n".join(said)))
             return 0
         receipt = memory.erase(user=session.user, agent=agent, tenant=session.tenant, confirm=True)
     return tell(session, receipt)

@@ -39,7 +39,8 @@ def list_nights(
         for row in found:
             print(line_of(row))
         if not found:
-            print("No nights yet; seal-agent nights next tells when the next one is.")
+            whose = "" if everybody else f" of {session.scope_id.key} (--all lists everybody's)"
+            print(f"No scheduled nights yet{whose}; seal-agent nights next tells when the next one is.")
 
     session.emit(found, show)
 
@@ -59,7 +60,10 @@ def show(
         found = nights.show(session.scope_id, None if day is None else parse_date(day))
 
     def tell() -> None:
-        print(line_of(found.night) if found.night else "No scheduled night yet; the newest cycle:")
+        if found.night is None:
+            print("No scheduled night yet" + ("; the newest cycle:" if found.report else f" and no cycle of {session.scope_id.key}."))
+        else:
+            print(line_of(found.night))
         if found.report is not None:
             show_report(found.report)
         for event in found.events:
@@ -190,10 +194,19 @@ def pause(session: Session, everybody: Everybody = False, note: Note = "") -> No
 @group.command()
 @with_brain
 def resume(session: Session, everybody: Everybody = False) -> None:
-    """End a pause."""
+    """End a pause. What is paused with all others (--all) is held again when that ends."""
     with session.nights() as nights:
         changed = nights.resume(None if everybody else session.scope_id)
+        paused = not everybody and nights.is_paused(session.scope_id)
+        alone = sorted(nights.paused()) if everybody else []
     whose = "all nights" if everybody else f"nights of {session.scope_id.key}"
-    session.emit(
-        {"paused": False, "changed": changed}, lambda: print(f"{whose} are held{' again' if changed else ', and were not paused'}")
-    )
+
+    def tell() -> None:
+        if paused:
+            print(f"{whose} are paused with everybody's; seal-agent nights resume --all ends that")
+        else:
+            print(f"{whose} are held{' again' if changed else ', and were not paused'}")
+        for key in alone:
+            print(f"still paused by itself: {key}")
+
+    session.emit({"paused": paused, "changed": changed}, tell)

@@ -32,6 +32,9 @@ def resolve(parts: Parts, scope: ScopeId, ids: Sequence[str], *, query: str | No
     """Turn one way of saying what is meant into exact ids; raise `UsageError` unless it is exactly one."""
     if sum((bool(ids), query is not None, author is not None, everything)) != 1:
         raise UsageError("Say what to forget in exactly one way: ids, query=, author= or everything=True.")
+    for name, value in (("query", query), ("author", author)):
+        if value is not None and not (isinstance(value, str) and value.strip()):
+            raise UsageError(f"{name}={value!r} says nothing of what to forget: give a non-empty string.")
     vector = embedded(parts, query) if query is not None else None
     with parts.ledger.read() as conn:
         if everything:

@@ -106,7 +106,6 @@ def remove_episodes(conn: Connection, scope: ScopeId, episode_ids: Iterable[str]
     for episode_id in dict.fromkeys(episode_ids):
         episode = get_episode(conn, scope, episode_id)
         bury_episode(conn, episode, at)
-        bury(conn, episode.scope, [turn.content for turn in episode.turns if is_telling(turn.content)], at)
         conn.execute(delete(fact_sources).where(fact_sources.c.scope_key == scope.key, fact_sources.c.episode_id == episode_id))
         conn.execute(delete(episodes).where(episodes.c.scope_key == scope.key, episodes.c.id == episode_id))
 

@@ -52,9 +52,10 @@ def bury(conn: Connection, scope: ScopeId, texts: Iterable[str], at: datetime) -
 
 
 def bury_episode(conn: Connection, episode: Episode, at: datetime) -> None:
-    """Remember an episode by its id and, whatever its id, by its content."""
+    """Remember an episode by its id and, whatever its id, by its content, and the texts of its turns that are telling."""
     key = _make_key(conn)
     _insert(conn, "episode", [_digest(key, "episode", episode.scope, value) for value in _episode_values(episode)], at)
+    bury(conn, episode.scope, [turn.content for turn in episode.turns if is_telling(turn.content)], at)
 
 
 def bury_original(conn: Connection, episode: Episode, at: datetime) -> None:
@@ -91,27 +92,43 @@ def refuse_forgotten(conn: Connection, fact: Fact) -> None:
     """Raise `ForgottenError` for a fact that was forgotten in its scope."""
     if is_forgotten(conn, fact):
         raise ForgottenError(
-            f"This statement was forgotten in {fact.scope.key!r} and is not recorded again; allow it with scope.allow_again(text)."
+            f"This statement was forgotten in {fact.scope.key!r} and is not recorded again;"
+            " allow it with scope.allow_again(text), or seal-agent forget --allow-again TEXT."
         )
 
 
 def admit(conn: Connection, episode: Episode, keys: Sequence[bytes]) -> Episode:
-    """Return the episode with its forgotten turns withheld; raise `ForgottenError` when nothing of what was said remains."""
+    """Return the episode with its forgotten turns withheld; raise `ForgottenError` when nothing of what was said remains.
+
+    A forgotten interaction is refused whole under its id, and under any other as long as all that it tells is: a greeting tells nothing.
+    """
     if not keys:  # nothing was ever forgotten
         return episode
-    if _known(conn, [_digest(key, "episode", episode.scope, value) for key in keys for value in _episode_values(episode)]):
-        raise ForgottenError(f"Episode {episode.id!r} was forgotten in {episode.scope.key!r} and is not recorded again.")
     buried = {place for place, turn in enumerate(episode.turns) if is_buried(conn, episode.scope, turn.content)}
+    same_id, same_content = (
+        bool(_known(conn, [_digest(key, "episode", episode.scope, value) for key in keys])) for value in _episode_values(episode)
+    )
+    telling = {place for place, turn in enumerate(episode.turns) if is_telling(turn.content)}
+    if same_content and telling and telling <= buried:
+        raise _still_forgotten(episode)
+    if same_id and not (same_content and telling):
+        raise ForgottenError(
+            f"Episode {episode.id!r} was forgotten in {episode.scope.key!r} and is not recorded again; what is new needs another id."
+        )
     episode = _without_buried_notes(conn, episode)
     if not buried:
         return episode
     turns = [replace(turn, content=FORGOTTEN_TURN) if place in buried else turn for place, turn in enumerate(episode.turns)]
     if all(turn.content == FORGOTTEN_TURN for turn in turns):
-        raise ForgottenError(
-            f"What was said in episode {episode.id!r} was forgotten in {episode.scope.key!r} and is not recorded again;"
-            " allow it with scope.allow_again(text)."
-        )
+        raise _still_forgotten(episode)
     return replace(episode, turns=tuple(turns))
+
+
+def _still_forgotten(episode: Episode) -> ForgottenError:
+    return ForgottenError(
+        f"What was said in episode {episode.id!r} was forgotten in {episode.scope.key!r} and is not recorded again;"
+        " allow it with scope.allow_again(text), or seal-agent forget --allow-again TEXT."
+    )
 
 
 def _without_buried_notes(conn: Connection, episode: Episode) -> Episode:

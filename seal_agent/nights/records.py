@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 from pydantic import TypeAdapter
 
-from seal_agent.errors import UnknownRecordError
+from seal_agent.errors import UnknownRecordError, UsageError
 from seal_agent.ledger import cycles
 from seal_agent.ledger import nights as rows
 from seal_agent.ledger.beside import Rows
@@ -49,6 +49,8 @@ class NightRecords:
     def show(self, scope: Scope | ScopeId, day: date | None = None) -> NightDetails:
         """Return one night of a scope, the newest where no date is given; raise `UnknownRecordError` where there was none that day."""
         whose = id_of(scope)
+        if day is not None and type(day) is not date:  # a datetime is a date too, and names no night
+            raise UsageError(f"day={day!r} is no date: give a datetime.date.")
         with self._ledger().read() as conn:
             newest = rows.list_nights(conn, whose, 1)
             night = (newest[0] if newest else None) if day is None else rows.get_night(conn, whose, day)
@@ -94,4 +96,8 @@ class NightRecords:
 
 
 def id_of(scope: Scope | ScopeId) -> ScopeId:
-    return scope.id if isinstance(scope, Scope) else scope
+    """Raise `UsageError` for what is neither."""
+    found = scope.id if isinstance(scope, Scope) else scope
+    if not isinstance(found, ScopeId):
+        raise UsageError(f"{scope!r} is no scope: pass memory.scope(user=...) or its id.")
+    return found

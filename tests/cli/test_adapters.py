@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from seal_agent.adapters.artefact import remove
 from seal_agent.cli import session
 from seal_agent.types import Adapter
 from tests.brains import learn, open_brain
@@ -44,7 +45,8 @@ def test_adapters_are_listed_and_shown(cli: Cli, taught: tuple[Adapter, Adapter]
     assert [line.split()[0] for line in listed] == [taught[0].name, "live"]
     shown = cli("adapters", "show", taught[0].name, "--user", "ana")
     assert taught[0].sha256 in shown.out
-    assert cli("adapters", "show", taught[0].name, "--user", "ana", "--json").json["version"] == 1
+    as_json = cli("adapters", "show", taught[0].name, "--user", "ana", "--json").json
+    assert (as_json["version"], as_json["manifest"]["name"], as_json["problem"]) == (1, taught[0].name, None)
 
 
 def test_nothing_to_go_back_to_is_code_2(cli: Cli) -> None:
@@ -71,10 +73,14 @@ def test_adapters_are_verified_compared_exported_banned_and_cleared(cli: Cli, ta
     user = ("--user", "ana", "--json")
     assert [checked["sound"] for checked in cli("adapters", "verify", *user).json] == [True, True]
     assert cli("adapters", "diff", first, second, *user).json["after"] == second
+    assert cli("adapters", "diff", first, first, "--user", "ana").out == "That is one and the same adapter.\n"
     assert cli("adapters", "export", first, str(tmp_path / "out"), *user).json["path"] == str(tmp_path / "out" / first)
     assert live(cli, "quarantine", second) == first
     assert cli("adapters", "gc", "--dry-run", *user).json == {"deleted": [], "would_delete": [second]}
     assert "deleted" in cli("adapters", "gc", "--user", "ana").out
+    assert [adapter["has_files"] for adapter in cli("adapters", "list", *user).json] == [True, False]
+    assert "files deleted" in cli("adapters", "list", "--user", "ana").out
+    assert "by seal-agent adapters gc" in cli("adapters", "show", second, *user).json["problem"]
     assert "Nothing to delete." in cli("adapters", "gc", "--user", "ana").out
 
 
@@ -82,6 +88,23 @@ def test_a_damaged_adapter_found_by_verify_is_code_4(cli: Cli, taught: tuple[Ada
     (cli.brain / taught[0].path / "adapter_config.json").write_bytes(b"{}")
     ended = cli("adapters", "verify", "--user", "ana")
     assert (ended.code, ended.out.count("BAD"), ended.out.count("sound")) == (4, 1, 1)
+
+
+@pytest.mark.slow
+def test_what_gc_cleared_away_is_no_damage_unless_it_is_asked_for_or_live(cli: Cli, taught: tuple[Adapter, Adapter]) -> None:
+    for spoilt, codes in ((taught[0], (0, 4)), (taught[1], (4, 4))):  # the second is live
+        remove(cli.brain / spoilt.path)
+        assert (cli("adapters", "verify", "--user", "ana").code, cli("adapters", "verify", spoilt.name, "--user", "ana").code) == codes
+    assert cli("adapters", "rollback", "--user", "ana").code == 4
+    assert live(cli, "base") is None
+
+
+def test_a_user_is_told_whose_shared_adapter_answers(cli: Cli) -> None:
+    with cli.open() as memory:
+        shared = learn(memory, memory.scope(), {"Capital of France?": "Lyon"})
+    assert (
+        cli("adapters", "list", "--user", "ben").out.splitlines()[-1] == f"Answers come from {shared.name}, which default/default shares."
+    )
 
 
 @pytest.mark.slow

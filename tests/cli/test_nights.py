@@ -41,7 +41,7 @@ def told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Cli:
 def test_a_brain_without_nights_says_what_to_do(told: Cli) -> None:
     assert "seal-agent nights next" in told("nights", "list").out
     assert told("nights", "list", "--json").json == []
-    assert "No scheduled night yet" in told("nights", "show", "--user", "ana").out
+    assert told("nights", "show", "--user", "ana").out == "No scheduled night yet and no cycle of default/default/ana.\n"
 
 
 def test_due_nights_are_held_once_listed_and_shown(told: Cli) -> None:
@@ -109,6 +109,14 @@ def test_pauses_begin_and_end(told: Cli) -> None:
     assert told("nights", "pause", "--user", "ana").out == "nights of default/default/ana are paused already\n"
     assert told("nights", "resume", "--user", "ana").out == "nights of default/default/ana are held again\n"
     assert told("nights", "resume", "--user", "ana", "--json").json == {"paused": False, "changed": False}
+
+
+def test_who_is_paused_with_everybody_or_by_himself_is_told_so(told: Cli) -> None:
+    told("nights", "pause", "--all")
+    told("nights", "pause", "--user", "ben")
+    assert told("nights", "resume", "--user", "ana", "--json").json == {"paused": True, "changed": False}
+    assert "resume --all" in told("nights", "resume", "--user", "ana").out
+    assert told("nights", "resume", "--all").out == "all nights are held again\nstill paused by itself: default/default/ben\n"
 
 
 @pytest.mark.parametrize(

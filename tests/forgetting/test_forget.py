@@ -18,6 +18,7 @@ from seal_agent.memory import Memory
 from seal_agent.retrieval.generation_folders import INDEX
 from seal_agent.scope import Scope
 from seal_agent.testing import ScriptedModel
+from seal_agent.turns import Messages
 from tests.brains import START, learn, open_brain
 from tests.forgetting.conftest import EMBEDDER
 
@@ -121,6 +122,28 @@ def test_what_was_forgotten_does_not_come_back_by_itself(memory: Memory, again: 
     memory.scope(user="ben").add(PASSPORT)
     assert ana.allow_again(PASSPORT)
     assert ana.add(conversation(PASSPORT, "Thanks.")).turns[0].content == PASSPORT
+
+
+@pytest.mark.parametrize("said", [PASSPORT, conversation(PASSPORT, "Your passport is noted, thank you.")], ids=["alone", "answered"])
+def test_what_is_allowed_again_is_recorded_as_it_was_said_before_and_the_rest_of_it_is_withheld(memory: Memory, said: Messages) -> None:
+    ana = memory.scope(user="ana")
+    ana.add(said, id="m-1")
+    ana.forget("m-1")
+    with pytest.raises(ForgottenError, match="allow_again"):
+        ana.add(said)
+    assert ana.allow_again(PASSPORT)
+    for id in (None, "m-1"):
+        first, *others = ana.add(said, id=id).turns
+        assert (first.content, {turn.content for turn in others}) == (PASSPORT, set() if said == PASSPORT else {"[forgotten]"})
+
+
+def test_who_said_hi_before_everything_was_forgotten_may_say_it_again(memory: Memory) -> None:
+    ana = memory.scope(user="ana")
+    ana.add("hi", id="m-1")
+    ana.forget(everything=True, confirm=True)
+    assert ana.add("hi").turns[0].content == "hi"
+    with pytest.raises(ForgottenError, match="another id"):
+        ana.add("hi", id="m-1")
 
 
 def test_a_retry_of_an_episode_that_was_cut_changes_nothing(memory: Memory) -> None:
@@ -424,3 +447,9 @@ def test_with_rebuild_the_weights_are_at_once_those_of_a_brain_that_never_knew(t
             hashes.append(live.sha256)
     assert hashes[0] == hashes[1]
     assert b"XQ-77" not in bytes_of(tmp_path / "told")
+
+
+@pytest.mark.parametrize("said", [{"query": ""}, {"query": " "}, {"query": 3}, {"author": ""}, {"author": 3}], ids=str)
+def test_what_says_nothing_of_what_to_forget_is_refused(memory: Memory, said: dict[str, Any]) -> None:  # Any: that is the point
+    with pytest.raises(UsageError, match="says nothing of what to forget"):
+        memory.scope(user="ana").forget(**said, confirm=True)

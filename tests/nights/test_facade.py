@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from seal_agent.config import NightSettings, Settings
-from seal_agent.errors import StoreError
+from seal_agent.errors import StoreError, UsageError
 from seal_agent.memory import Memory
 from seal_agent.nights import guards
 from seal_agent.types import ScopeId
@@ -187,3 +187,12 @@ def wait_until(reached: Any) -> None:  # Any: a function without arguments
             return
         threading.Event().wait(0.02)
     raise AssertionError("it was not reached in 10 seconds")
+
+
+def test_what_is_no_scope_and_no_date_is_refused(memory: Memory) -> None:
+    for call in (memory.nights.run, memory.nights.pause, memory.nights.history, memory.nights.plan):
+        with pytest.raises(UsageError, match="'ana' is no scope"):
+            call("ana")  # type: ignore[operator]  # that is the point
+    for day in ("2026-11-02", EVENING):
+        with pytest.raises(UsageError, match="is no date"):
+            memory.nights.show(memory.scope(user="ana"), day)  # type: ignore[arg-type]  # that is the point
