@@ -65,7 +65,7 @@ def statement(parts: Parts, text: str, kind: FactKind, *, ttl: timedelta | None,
 
 
 def record(parts: Parts, scope: ScopeId, stated: Statement, vector: Vectors | None) -> Fact:
-    """Record a statement; one that says the same is returned instead, and one that it corrects is superseded."""
+    """Record a statement; one that says the same is returned instead, with the new time to live, and one that it corrects is superseded."""
     with parts.ledger.write() as conn:
         told = list_facts(conn, scope, states=TOLD)
         known = same_as(conn, parts, stated, vector, told)
@@ -74,7 +74,7 @@ def record(parts: Parts, scope: ScopeId, stated: Statement, vector: Vectors | No
             add_fact(conn, known, vector, parts.embedder_id)
             for old in corrected_by(conn, parts, known, vector, told):
                 supersede(conn, old, known.id, known.valid_from)
-        elif stated.valid_to is not None and not known.pinned:
+        elif stated.valid_to != known.valid_to and not known.pinned:
             fact_history.set_expiry(conn, known.id, stated.valid_to)
         if stated.pin:
             fact_history.set_pinned(conn, known.id, True, parts.clock())

@@ -61,9 +61,9 @@ class ScopeFacts(ABC):
         """Record a fact stated outright, and return it, or the fact that says the same already.
 
         A statement that corrects another by its wording ("no longer", "moved", "now") supersedes it. `ttl` is how long it holds from now:
-        after that it is neither told nor trained on. A pinned fact is always in the profile, and only `correct`, `reject` and `forget`
-        reach it. `valid_from` is since when it holds, now if left out. Raise `UsageError`, `BlockedContentError` for what the settings
-        block, or `ForgottenError` for what was forgotten.
+        after that it is neither told nor trained on; stated again without it, the fact stays. A pinned fact is always in the profile, and
+        only `correct`, `reject` and `forget` reach it. `valid_from` is since when it holds, now if left out. Raise `UsageError`,
+        `BlockedContentError` for what the settings block, or `ForgottenError` for what was forgotten.
         """
         text = screened(check_content(text, "The fact", UsageError), self._parts.settings.privacy, "The fact")
         if kind not in get_args(FactKind):

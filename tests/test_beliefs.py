@@ -89,7 +89,7 @@ def test_a_fact_with_a_time_to_live_expires_everywhere_and_is_unlearnt(memory: M
     assert ana.history(guest.id)[-1].change == "expired"
 
 
-def test_stating_it_again_gives_it_more_time_and_a_pin_takes_the_limit_away(memory: Memory, clock: Clock) -> None:
+def test_stating_it_again_gives_it_more_time_or_no_end_and_a_pin_takes_the_limit_away(memory: Memory, clock: Clock) -> None:
     ana = memory.scope(user="ana")
     first = ana.remember("Ana's guest stays.", ttl=timedelta(hours=2))
     again = ana.remember("Ana's guest stays.", ttl=timedelta(days=2))
@@ -97,6 +97,8 @@ def test_stating_it_again_gives_it_more_time_and_a_pin_takes_the_limit_away(memo
     assert again.valid_to is not None
     assert first.valid_to is not None
     assert again.valid_to > first.valid_to
+    assert ana.remember("Ana's guest stays.").valid_to is None
+    assert ana.remember("Ana's guest stays.", ttl=timedelta(hours=2)).valid_to is not None
     assert ana.pin(first.id).valid_to is None
     clock.now += timedelta(days=9)
     assert told(memory) == {"Ana's guest stays."}

@@ -5,11 +5,12 @@ is not saved. Deliberately no index: it is made anew.
 """
 
 import contextlib
+import errno
 import logging
 import re
 import sqlite3
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +18,11 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from seal_agent.adapters.artefact import weights_sha256
-from seal_agent.archive.container import Kind, Manifest, record, staging, write_archive
+from seal_agent.archive.container import Kind, Manifest, cannot_write, record, staging, write_archive
 from seal_agent.archive.rows import dump
-from seal_agent.errors import IntegrityError
+from seal_agent.errors import IntegrityError, StoreFullError
 from seal_agent.ledger.adapters import list_adapters
-from seal_agent.ledger.ledger import DATABASE, Ledger
+from seal_agent.ledger.ledger import DATABASE, Ledger, name_of
 from seal_agent.ledger.migrations import back_up
 from seal_agent.ledger.steps import MIGRATIONS
 from seal_agent.types import Adapter
@@ -52,7 +53,7 @@ def save(ledger: Ledger, target: Path, kind: Kind, *, at: datetime, version: str
     Raise `StoreError`, `StoreFullError`, or `IntegrityError` for something in an adapter's folder that is no file.
     """
     target = Path(target).expanduser()
-    with staging(target.absolute().parent) as stage:
+    with _staged(ledger, target) as stage:
         files, counts, adapters = _collect_rows(ledger, stage) if kind == "export" else _collect_database(ledger, stage)
         gone = _collect_adapters(ledger.folder, adapters, files)
         settings = ledger.folder / SETTINGS
@@ -69,6 +70,19 @@ def save(ledger: Ledger, target: Path, kind: Kind, *, at: datetime, version: str
         size = write_archive(target, manifest, files)
     logger.info("saved %s as %s, %d bytes", ledger.folder, target, size)
     return ArchiveReport(path=target, kind=kind, bytes=size, counts=manifest.counts, left_out=gone)
+
+
+@contextlib.contextmanager
+def _staged(ledger: Ledger, target: Path) -> Iterator[Path]:
+    """A private folder beside the target; what fails in it is told as what it is: mostly a full disk, there or in the brain."""
+    try:
+        with staging(target.absolute().parent) as stage:
+            yield stage
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    except sqlite3.Error as error:
+        named = name_of(ledger.folder, error)
+        raise (cannot_write(target, OSError(errno.ENOSPC, str(error))) if isinstance(named, StoreFullError) else named) from error
 
 
 Collected = tuple[dict[str, Path], dict[str, int], list[Adapter]]

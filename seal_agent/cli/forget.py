@@ -1,5 +1,6 @@
 """`forget` and `erase`: first what would go, then, with `--yes`, its removal and the receipt."""
 
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,8 @@ from seal_agent.errors import IntegrityError, UsageError
 if TYPE_CHECKING:
     from seal_agent.forgetting.records import ForgetPlan, Receipt
 
+SHOWN = 100
+"""Characters of an episode's first turn in a preview."""
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, only say what would go.")]
 
 
@@ -77,8 +80,8 @@ def show_plan(plan: "ForgetPlan") -> None:
         return
     for fact in plan.facts:
         print(f"fact       {on_one_line(fact.text)}  ({fact.id})")
-    for episode_id in plan.episodes:
-        print(f"episode    {episode_id}, whole")
+    for episode_id, beginning in zip(plan.episodes, plan.beginnings, strict=True):
+        print(f"episode    {shorten(on_one_line(beginning), SHOWN, placeholder=' ...')}  ({episode_id}, whole)")
     for cut in plan.cuts:
         print(f"turn       {on_one_line(cut.text)}  ->  {on_one_line(cut.remaining)}  ({cut.episode_id}:{cut.turn})")
     for note in plan.note_cuts:

@@ -212,6 +212,16 @@ class _Loose:
         return [(row.episode_id, row.turn) for row in self._conn.execute(query) if says(row.text, part)]
 
 
+def first_turns(conn: Connection, scope: ScopeId, episode_ids: Iterable[str]) -> dict[str, str]:
+    """What each episode begins with, by its id."""
+    found: dict[str, str] = {}
+    for batch in batches(list(episode_ids)):
+        columns = (entries.c.episode_id, entries.c.text)
+        query = select(*columns).where(entries.c.scope_key == scope.key, entries.c.episode_id.in_(batch), entries.c.turn == 0)
+        found.update((row.episode_id, row.text) for row in conn.execute(query))
+    return found
+
+
 def entry_rows(conn: Connection, extent: Extent) -> list[tuple[str, str, bytes | None]]:
     """(entry id, text, vector) of everything searchable that goes."""
     columns = (entries.c.id, entries.c.text, entries.c.vector)

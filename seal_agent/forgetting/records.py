@@ -61,6 +61,8 @@ class ForgetPlan:
     facts: tuple[Fact, ...]
     episodes: tuple[str, ...]
     """Whole episodes."""
+    beginnings: tuple[str, ...]
+    """The first turn of each of them, in the same order."""
     cuts: tuple[TurnCut, ...]
     note_cuts: tuple[NoteCut, ...]
     """Outcomes and metadata that say it too."""

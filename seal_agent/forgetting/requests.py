@@ -13,7 +13,7 @@ from seal_agent.forgetting.erasing import complete, remove_rows
 from seal_agent.forgetting.evidence import item_evidence, skill_evidence
 from seal_agent.forgetting.exposure import expose, probes_of
 from seal_agent.forgetting.matching import similar_to, targets_matching
-from seal_agent.forgetting.planning import Extent, entry_rows, everything_of, extent_of, extent_of_all, targets_by, targets_of
+from seal_agent.forgetting.planning import Extent, entry_rows, everything_of, extent_of, extent_of_all, first_turns, targets_by, targets_of
 from seal_agent.forgetting.records import ForgetPlan, Rebuilt, Receipt, Targets
 from seal_agent.ledger.adapters import get_adapter, list_adapters
 from seal_agent.ledger.facts import TOLD, get_fact, list_facts
@@ -63,11 +63,10 @@ def preview(parts: Parts, scope: ScopeId, targets: Targets, query: str | None = 
     with parts.ledger.write() as conn:
         extent = extent_for(conn, scope, targets)
         similar = similar_to(conn, scope, entry_rows(conn, extent), [f"{id}:{turn}" for id, turn in extent.cuts], parts.embedder_id)
+        said = first_turns(conn, scope, extent.episodes)
         undone = conn.begin_nested()
-        try:
-            removed = remove_rows(conn, parts, [extent], parts.clock())
-        finally:
-            undone.rollback()
+        removed = remove_rows(conn, parts, [extent], parts.clock())  # an error undoes the whole transaction
+        undone.rollback()
         told_again = [get_fact(conn, id) for id in removed.told_again]
         tasks = tasks_that_say(conn, scope, removed.evidence.texts, query)
     return ForgetPlan(
@@ -75,6 +74,7 @@ def preview(parts: Parts, scope: ScopeId, targets: Targets, query: str | None = 
         targets=targets,
         facts=tuple(extent.facts.values()),
         episodes=tuple(extent.episodes),
+        beginnings=tuple(said.get(id, "") for id in extent.episodes),
         cuts=tuple(extent.cuts.values()),
         note_cuts=tuple(extent.note_cuts.values()),
         told_again=tuple(told_again),

@@ -81,7 +81,7 @@ class Ledger:
             ledger = cls(folder, lock)
         except OSError as error:
             lock.release()
-            raise _name(folder, error) from error
+            raise name_of(folder, error) from error
         except BaseException:
             lock.release()
             raise
@@ -277,12 +277,13 @@ def _named_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlalchemy.exc.DBAPIError as error:
-        raise _name(folder, error.orig) from error
+        raise name_of(folder, error.orig) from error
     except sqlite3.Error as error:
-        raise _name(folder, error) from error
+        raise name_of(folder, error) from error
 
 
-def _name(folder: Path, error: Any) -> SealAgentError:  # Any: SQLAlchemy types the driver's error as BaseException | None
+def name_of(folder: Path, error: Any) -> SealAgentError:  # Any: SQLAlchemy types the driver's error as BaseException | None
+    """Return the error of ours that says what an error of SQLite's means for the brain in `folder`."""
     code = getattr(error, "sqlite_errorname", "")
     if code in FULL or getattr(error, "errno", None) in FULL_ERRNOS:
         return StoreFullError(f"{folder} takes no more ({error}): the disk is full or a quota is reached. Make room and try again.")

@@ -1,8 +1,10 @@
 """What is saved can be restored, whatever became of an adapter's files; and an export holds no key."""
 
 import json
+import resource
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from seal_agent.adapters.artefact import remove
 from seal_agent.adapters.manifest import WEIGHTS
 from seal_agent.archive.saving import save
 from seal_agent.cli import main
-from seal_agent.errors import StoreError, TargetExistsError, UsageError
+from seal_agent.errors import StoreError, StoreFullError, TargetExistsError, UsageError
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.memory import Memory
 from tests.brains import START, learn, open_brain
@@ -122,3 +124,33 @@ def test_wrong_names_are_wrong_usage_and_make_nothing(tmp_path: Path, capsys: py
     assert sorted(tmp_path.rglob("*")) == before
     with tarfile.open(taken) as tar:
         assert tar.getnames()
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file grows beyond a few bytes; Python ignores the signal, so that writing fails as it does on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_told_as_that_and_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    with open_brain(tmp_path / "from") as memory:
+        ana = memory.scope(user="ana")
+        fact = ana.remember("Ana is vegetarian.", kind="preference")
+        adapter = learn(memory, ana, {ASKED: "No meat."}, facts=[fact])
+        for write in (
+            lambda: memory.backup(tmp_path / "brain.tar"),
+            lambda: memory.export(tmp_path / "brain.tar"),
+            lambda: ana.adapters.export(adapter.name, tmp_path / "out"),
+            lambda: ana.forget(fact.id, dry_run=True),
+            lambda: ana.forget(fact.id),
+        ):
+            with full_disk(), pytest.raises(StoreFullError):
+                write()
+        assert [path.name for path in tmp_path.iterdir() if path.name != "out" or any(path.iterdir())] == ["from"]
+        assert [known.state for known in ana.facts()] == ["learned"]
+        assert ana.forget(fact.id).proven

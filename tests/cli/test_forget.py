@@ -30,6 +30,14 @@ def test_a_preview_is_shown_and_nothing_goes(cli: Cli, fact_id: str) -> None:
     assert texts(cli)
 
 
+def test_a_preview_says_what_a_whole_episode_was_about(cli: Cli, fact_id: str) -> None:
+    cli("add", "My cat is called Tom. " * 10, "--user", "ana", "--id", "m-9")
+    (line, _) = cli("forget", "m-9", "--user", "ana").out.splitlines()
+    assert line.startswith("episode    My cat is called Tom. My cat")
+    assert line.endswith(" ...  (m-9, whole)")
+    assert cli("forget", "m-9", "--user", "ana", "--json").json["beginnings"] == ["My cat is called Tom. " * 10]
+
+
 def test_with_yes_it_is_gone_and_the_receipt_says_how_that_was_checked(cli: Cli, fact_id: str) -> None:
     done = cli("forget", fact_id, "--user", "ana", "--yes")
     assert (done.code, "FAIL" in done.out) == (0, False)

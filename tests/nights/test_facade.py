@@ -192,7 +192,7 @@ def wait_until(reached: Any) -> None:  # Any: a function without arguments
 def test_what_is_no_scope_and_no_date_is_refused(memory: Memory) -> None:
     for call in (memory.nights.run, memory.nights.pause, memory.nights.history, memory.nights.plan):
         with pytest.raises(UsageError, match="'ana' is no scope"):
-            call("ana")  # type: ignore[operator]  # that is the point
+            call("ana")  # type: ignore[arg-type]  # that is the point
     for day in ("2026-11-02", EVENING):
         with pytest.raises(UsageError, match="is no date"):
             memory.nights.show(memory.scope(user="ana"), day)  # type: ignore[arg-type]  # that is the point
