@@ -9,7 +9,8 @@ when every test grid is right to the cell, greedy, first try. SEAL's table for L
 
 Each recipe (those of `few_shot.recipe.by_hand`, and those that the model writes) is trained on each task and gets a reward by its held-out
 demonstrations. Arms: `in_context`; `own_recipe`, the first sound recipe that the model writes for the task, unsolved where it writes none;
-`outer_loop`, the recipe that was worth most on the *other* tasks, by mean reward: winners kept and reused, no editor is trained;
+`outer_loop`, the same after one round: every second task is written for by an editor that was trained on what won on the others, and the
+other way round; `reused_recipe`, the recipe that was worth most on the *other* tasks, by mean reward, with no editor;
 `human_recipe`, the one recipe by hand that solves most tasks, which nobody could know beforehand.
 
 Figures are kept under `--folder` as they are made; `--minutes` ends a portion with exit code 3, the same command goes on. `--quick` is
@@ -17,7 +18,7 @@ four recipes at most and three tasks. On a CPU an ARC task of the usual size tak
 
 `--json` prints one object on the last line: per arm {"solved": n, "tasks": n}, and
   reward         mean reward of the recipe that each arm used, over the tasks; in_context: mean probability of held-out demonstrations
-  sound          recipes written by the model that could be used, and refused ones by reason
+  sound          tasks for which the model wrote a recipe that could be used, before and after; and refused ones by reason, before
   model, trials, seeds    which model, trainings of whole tasks, and the seed
 """
 
@@ -44,11 +45,12 @@ from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.kept import kept_json
 from seal_agent.errors import CycleInterruptedError, InvalidTaskError, SealAgentError, UsageError
 from seal_agent.few_shot.augment import flipped, prompt_for, rotated, transposed
+from seal_agent.few_shot.practising import Round, candidate
 from seal_agent.few_shot.recipe import Recipe, by_hand, written
 from seal_agent.few_shot.reward import Lab, adapter_on_trial, in_context, reward
 from seal_agent.few_shot.task import Grid, Task, read_grid, spell, to_task
 from seal_agent.memory import Memory
-from seal_agent.types import Progress
+from seal_agent.types import Progress, ScopeId
 
 STOPPED = 3
 SIDE = 3
@@ -59,6 +61,8 @@ QUICK_TASKS = 3
 QUICK_RECIPES = 2
 """By hand; as many are asked of the model."""
 SOLVED = TypeAdapter(bool)
+AFTER: TypeAdapter[list[Recipe | None]] = TypeAdapter(list[Recipe | None])
+ARMS = ("in_context", "own_recipe", "outer_loop", "reused_recipe", "human_recipe")
 RULES: dict[str, Callable[[Grid], Grid]] = {
     "mirrored": flipped,
     "upside down": lambda grid: grid[::-1],
@@ -135,6 +139,15 @@ class Bench:
             seed=self.seed,
         )
 
+    def practice(self) -> Round:
+        return Round(
+            backends=self.backends,
+            scope=ScopeId(agent="benchmark"),
+            progress=show,
+            should_stop=lambda: time.monotonic() > self.ends,
+            started=time.monotonic(),
+        )
+
     def solved(self, puzzle: Puzzle, how: Recipe | None) -> bool:
         lab = self.lab(puzzle)
         what = "in context" if how is None else how.text
@@ -150,8 +163,8 @@ def measure(bench: Bench, puzzles: Sequence[Puzzle], *, quick: bool) -> dict[str
     own: dict[str, Recipe | None] = {}
     refused: dict[str, int] = {}
     settings = bench.backends.settings.few_shot
+    asked = QUICK_RECIPES if quick else settings.written
     for puzzle in puzzles:
-        asked = QUICK_RECIPES if quick else settings.written
         kept, why = written(puzzle.task, bench.backends.model, asked, settings.temperature, bench.seed, ())
         own[puzzle.task.name] = kept[0] if kept else None
         for reason, count in why.items():
@@ -159,6 +172,12 @@ def measure(bench: Bench, puzzles: Sequence[Puzzle], *, quick: bool) -> dict[str
     recipes = list(dict.fromkeys([*hand, *(how for how in own.values() if how is not None)]))
     rewards = {(p.task.name, how): reward(bench.lab(p), how, bench.seed).probability for p in puzzles for how in recipes}
     solved = {(p.task.name, how): bench.solved(p, how) for p in puzzles for how in recipes}
+    after = own_after(bench, puzzles, {p.task.name: max(recipes, key=lambda how, p=p: rewards[p.task.name, how]) for p in puzzles}, asked)  # type: ignore[misc]  # p binds
+    for p in puzzles:
+        how = after[p.task.name]
+        if how is not None:
+            rewards[p.task.name, how] = reward(bench.lab(p), how, bench.seed).probability
+            solved[p.task.name, how] = bench.solved(p, how)
     base = {p.task.name: (bench.solved(p, None), in_context(bench.lab(p), bench.seed).probability) for p in puzzles}
     names = [p.task.name for p in puzzles]
     elsewhere = {name: best_elsewhere(name, names, recipes, rewards) for name in names}
@@ -170,16 +189,46 @@ def measure(bench: Bench, puzzles: Sequence[Puzzle], *, quick: bool) -> dict[str
     def worth(chosen: dict[str, Recipe | None]) -> float:
         return fmean(0.0 if how is None else rewards[name, how] for name, how in chosen.items())
 
-    arms: dict[str, dict[str, Recipe | None]] = {"own_recipe": own, "outer_loop": {**elsewhere}, "human_recipe": dict.fromkeys(names, best)}
+    arms: dict[str, dict[str, Recipe | None]] = {
+        "own_recipe": own,
+        "outer_loop": after,
+        "reused_recipe": {**elsewhere},
+        "human_recipe": dict.fromkeys(names, best),
+    }
     return {
         "in_context": {"solved": sum(right for right, _ in base.values()), "tasks": len(names)},
         **{name: arm(chosen) for name, chosen in arms.items()},
         "reward": {"in_context": fmean(p for _, p in base.values()), **{name: worth(chosen) for name, chosen in arms.items()}},
-        "sound": {"sound": sum(how is not None for how in own.values()), "refused": refused},
+        "sound": {
+            "before": sum(how is not None for how in own.values()),
+            "after": sum(how is not None for how in after.values()),
+            "refused": refused,
+        },
         "model": bench.backends.model.id,
         "trials": len(solved),
         "seeds": [bench.seed],
     }
+
+
+def own_after(bench: Bench, puzzles: Sequence[Puzzle], winners: dict[str, Recipe], asked: int) -> dict[str, Recipe | None]:
+    """By task, the first sound recipe of an editor that was trained on the winners of the other half."""
+    found: dict[str, Recipe | None] = {}
+    model, settings = bench.backends.model, bench.backends.settings
+    for half, others in ((puzzles[::2], puzzles[1::2]), (puzzles[1::2], puzzles[::2])):
+        taught = [(other.task, winners[other.task.name]) for other in others]
+        content = [model.id, settings.model_dump_json(), repr(half), repr(taught), str(asked), str(bench.seed)]
+        name = hashlib.sha256("\n".join(content).encode()).hexdigest()[:24]
+
+        def write(half: Sequence[Puzzle] = half, taught: list[tuple[Task, Recipe]] = taught) -> list[Recipe | None]:
+            if not taught:
+                return [None] * len(half)
+            with candidate(bench.practice(), taught) as (_, writer, _):
+                kept = [written(p.task, model, asked, settings.few_shot.temperature, bench.seed, (), writer)[0] for p in half]
+            return [recipes[0] if recipes else None for recipes in kept]
+
+        made = kept_json(bench.backends.folder / "cache" / f"after-{name}.json", AFTER, write, lambda _: True)
+        found |= {puzzle.task.name: how for puzzle, how in zip(half, made, strict=True)}
+    return found
 
 
 def best_elsewhere(name: str, names: Sequence[str], recipes: Sequence[Recipe], rewards: dict[tuple[str, Recipe], float]) -> Recipe:
@@ -229,7 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SealAgentError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    for name in ("in_context", "own_recipe", "outer_loop", "human_recipe"):
+    for name in ARMS:
         print(f"{name:>14} {figures[name]['solved']} of {figures[name]['tasks']} solved, reward {figures['reward'][name]:.3f}")
     if options.json:
         print(json.dumps(figures))

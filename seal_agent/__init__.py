@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from seal_agent.consolidation.round_report import RoundReport
     from seal_agent.errors import SealAgentError
     from seal_agent.explanations import Explanation
-    from seal_agent.few_shot.records import TaskAnswer, TaskReport
+    from seal_agent.few_shot.records import RecipeRound, TaskAnswer, TaskReport
     from seal_agent.forgetting.records import ForgetPlan, Receipt
     from seal_agent.memory import Memory, Scope
     from seal_agent.sampling import Sampling
@@ -34,6 +34,7 @@ __all__ = [
     "Interaction",
     "Memory",
     "Receipt",
+    "RecipeRound",
     "RoundReport",
     "Sampling",
     "Scope",
@@ -53,6 +54,7 @@ _HOMES = {
     "ForgetPlan": "forgetting.records",
     "Memory": "memory",
     "Receipt": "forgetting.records",
+    "RecipeRound": "few_shot.records",
     "RoundReport": "consolidation.round_report",
     "Sampling": "sampling",
     "Scope": "memory",

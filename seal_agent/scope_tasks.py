@@ -13,7 +13,7 @@ from seal_agent.types import ProgressCallback, ScopeId
 if TYPE_CHECKING:
     from seal_agent.consolidation.practised import Practised
     from seal_agent.consolidation.round_report import RoundReport
-    from seal_agent.few_shot.records import KnownTask, TaskAnswer, TaskReport
+    from seal_agent.few_shot.records import KnownTask, RecipeRound, TaskAnswer, TaskReport
     from seal_agent.few_shot.task import Given, Value
 
 
@@ -104,14 +104,27 @@ class ScopeTasks:
 
         return practise(backends, self._id, progress=progress or parts.progress, should_stop=should_stop or never, clock=parts.clock)
 
+    def practice_recipes(self, *, progress: ProgressCallback | None = None, should_stop: Callable[[], bool] | None = None) -> "RecipeRound":
+        """Practise writing recipes on the tasks that this scope has learnt, one ReST-EM round: the winners of some teach the writer.
+
+        `learn` asks the trained writer for recipes if those are worth more on the tasks kept apart; the next call is the next round. What
+        `learn` measured is not measured again. Raise `UsageError` for fewer than four tasks, `CycleInterruptedError`, `TrainingError`.
+        """
+        from seal_agent.few_shot.practising import practise_recipes
+
+        parts = self._parts
+        return practise_recipes(
+            parts.backends(), self._id, progress=progress or parts.progress, should_stop=should_stop or never, clock=parts.clock
+        )
+
     def practised(self) -> "Practised":
-        """Say what nights write with here: the policy and the editor that practice came to, if it did."""
+        """Say what nights and `learn` write with here: the policy and the editors that practice came to, if it did."""
         from seal_agent.consolidation.practised import practised
 
         return practised(self._parts.ledger, self._id)
 
     def drop_practice(self) -> None:
-        """Take back, for good, what was practised in exactly this scope: nights write as the settings say again.
+        """Take back, for good, what was practised in exactly this scope: nights and `learn` write as the settings say again.
 
         Raise `UnknownRecordError` where nobody has practised.
         """

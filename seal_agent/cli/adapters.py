@@ -25,8 +25,10 @@ def list_adapters(session: Session) -> None:
 
     with session.scope() as scope:
         found = [(adapter, scope.adapters.has_files(adapter)) for adapter in scope.adapters.list()]
-        roles = {task.adapter: f"task {task.name}" for task in scope.tasks()} | {scope.practised().editor: "editor"}
+        roles = {task.adapter: f"task {task.name}" for task in scope.tasks()}
+        practised = scope.practised()
         live = scope.adapters.live
+    roles |= {name: what for name, what in ((practised.editor, "editor"), (practised.recipe_editor, "editor of recipes")) if name}
 
     def show() -> None:
         for adapter, has_files in found:

@@ -27,12 +27,14 @@ logger = logging.getLogger(__name__)
 
 NAME = "editor"
 POLICY_NAME = "policy"
+RECIPES = "recipes"
+"""Of the editor that writes recipes for tasks instead (`few_shot/practising.py`)."""
 
 
-def editor_of(backends: Backends, scope: ScopeId) -> Adapter | None:
+def editor_of(backends: Backends, scope: ScopeId, name: str = NAME) -> Adapter | None:
     """Return the editor in force for a scope, whose files are sound; None: the base writes."""
     with backends.ledger.read() as conn:
-        skill = find_skill(conn, scope, "editor", NAME)
+        skill = find_skill(conn, scope, "editor", name)
         adapter = None if skill is None else adapter_of(conn, skill)
     if adapter is None:
         return None
@@ -55,16 +57,22 @@ def policy_of(backends: Backends, scope: ScopeId) -> Policy | None:
 def writing(backends: Backends, scope: ScopeId) -> Iterator[Writer]:
     """Yield who writes self-edits for a scope: the writer passed in, else the model with the editor, under the policy that won."""
     prompts, settings = adopted(policy_of(backends, scope), backends.settings.self_edit)
-    editor = None if backends.writer is not None else editor_of(backends, scope)
-    name = None
-    if editor is not None:
-        name = f"writing-{uuid.uuid4().hex[:12]}"
-        backends.model.load_adapter(name, backends.folder / editor.path)
-    try:
+    with loaded_editor(backends, None if backends.writer is not None else editor_of(backends, scope)) as name:
         yield Writer(model=backends.writer or backends.model, embedder=backends.embedder, settings=settings, adapter=name, prompts=prompts)
+
+
+@contextmanager
+def loaded_editor(backends: Backends, editor: Adapter | None) -> Iterator[str | None]:
+    """Yield the name to ask the model for when it writes: the editor's, None for the base."""
+    if editor is None:
+        yield None
+        return
+    name = f"writing-{uuid.uuid4().hex[:12]}"
+    backends.model.load_adapter(name, backends.folder / editor.path)
+    try:
+        yield name
     finally:
-        if name is not None:
-            backends.model.unload_adapter(name)
+        backends.model.unload_adapter(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

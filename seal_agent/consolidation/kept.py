@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -38,7 +40,7 @@ def keep(file: Path, kind: TypeAdapter[T], made: T) -> None:
     """Write it down, whole or not at all. Where that fails, on a full disk, it is made again next time, which is no reason to fail."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".tmp")
+        draft = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")  # several may make the same at once
         draft.write_text(json.dumps(kind.dump_python(made)), encoding="utf-8")
         draft.replace(file)
     except OSError as error:

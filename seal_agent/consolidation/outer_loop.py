@@ -4,9 +4,8 @@ The repeats of the inner loop are split: half choose the winners, the other half
 gain is winner's curse (three quarters in SEAL's released data). Read this first; `practising.py` says how a round survives its process.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -17,7 +16,7 @@ from pydantic import TypeAdapter
 
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.contexts import Context, contexts_of
-from seal_agent.consolidation.editor import Winner, candidate, editor_of
+from seal_agent.consolidation.editor import Winner, candidate, editor_of, loaded_editor
 from seal_agent.consolidation.leasing import leased
 from seal_agent.consolidation.policies import POLICIES, Policy
 from seal_agent.consolidation.practising import Practice
@@ -27,12 +26,11 @@ from seal_agent.consolidation.rewards import Edit, Line, Measured, coverage_time
 from seal_agent.consolidation.round_report import Judgement, RoundReport, Tried
 from seal_agent.consolidation.self_edit import Writer, floor, written
 from seal_agent.errors import CycleInterruptedError, GradingError
-from seal_agent.types import Adapter, ProgressCallback, ScopeId, SelfEdit
+from seal_agent.types import ProgressCallback, ScopeId, SelfEdit
 
 EDIT = TypeAdapter(Edit)
 MEASURED = TypeAdapter(Measured)
 MARK: TypeAdapter[float | None] = TypeAdapter(float | None)
-OLD_EDITOR = "practice-editor"
 
 
 def practise(
@@ -62,7 +60,7 @@ def practise(
             editor=before.name if before else None,
         )
         try:
-            with answering(practice, before) as writer:
+            with loaded_editor(backends, before) as writer:
                 return hold(practice, writer, seen, unseen, clock)
         except CycleInterruptedError as error:  # the trainer's, which knows nothing of budgets and leases, or our own
             raise practice.interrupted() from error
@@ -83,19 +81,6 @@ def hold(
         judgements = judge(practice, unseen, policy, writer, name)
         facts = [fact for winner in winners for fact in winner.context.facts]
         return settle(found, judgements, folder, training, facts)
-
-
-@contextmanager
-def answering(practice: Practice, editor: Adapter | None) -> Iterator[str | None]:
-    """Yield the name to ask the model for when it writes: the editor in force, None for the base."""
-    if editor is None:
-        yield None
-        return
-    practice.backends.model.load_adapter(OLD_EDITOR, practice.backends.folder / editor.path)
-    try:
-        yield OLD_EDITOR
-    finally:
-        practice.backends.model.unload_adapter(OLD_EDITOR)
 
 
 def sample_all(practice: Practice, writer: str | None, contexts: Sequence[Context]) -> list[list[Edit]]:

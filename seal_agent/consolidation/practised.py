@@ -1,4 +1,4 @@
-"""What practice has come to: the policy and the editor that a scope's nights write with, and taking both back.
+"""What practice has come to: the policy and the editor that a scope's nights write with, who writes recipes; and taking it back.
 
 Needs the ledger alone. Deliberately knows nothing of rounds: what one found stands in its report.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from seal_agent.adapters.artefact import remove
-from seal_agent.consolidation.editor import NAME, POLICY_NAME
+from seal_agent.consolidation.editor import NAME, POLICY_NAME, RECIPES
 from seal_agent.consolidation.policies import POLICY, Policy
 from seal_agent.consolidation.practising import discard_notebook
 from seal_agent.errors import UnknownRecordError
@@ -17,12 +17,12 @@ from seal_agent.ledger.ledger import Ledger
 from seal_agent.ledger.skills import Skill, SkillKind, attempts_of, drop_skill, find_skill
 from seal_agent.types import Adapter, ScopeId
 
-ROLES: tuple[tuple[SkillKind, str], ...] = (("policy", POLICY_NAME), ("editor", NAME))
+ROLES: tuple[tuple[SkillKind, str], ...] = (("policy", POLICY_NAME), ("editor", NAME), ("editor", RECIPES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Practised:
-    """What nights of a scope write with; all of it None where nobody has practised here or in a shared scope above."""
+    """What nights of a scope write with, and `learn`; all of it None where nobody has practised here or in a shared scope above."""
 
     policy: Policy | None
     policy_scope: ScopeId | None
@@ -36,12 +36,14 @@ class Practised:
     """Mean reward of the self-edits of whoever wrote before the editor, on the contexts that it was judged on; nats per token."""
     gain: float | None
     """The editor's."""
+    recipe_editor: str | None
+    """Name of the adapter that writes recipes for tasks, None for the base."""
 
 
 def practised(ledger: Ledger, scope: ScopeId) -> Practised:
     """Look up what is in force."""
     with ledger.read() as conn:
-        policy, editor = (find_skill(conn, scope, kind, name) for kind, name in ROLES)
+        policy, editor, recipes = (find_skill(conn, scope, kind, name) for kind, name in ROLES)
     figures = {} if editor is None else json.loads(editor.record)
     return Practised(
         policy=None if policy is None else POLICY.validate_json(policy.record),
@@ -52,6 +54,7 @@ def practised(ledger: Ledger, scope: ScopeId) -> Practised:
         editor_at=None if editor is None else editor.at,
         gain_before=figures.get("gain_untrained"),
         gain=figures.get("gain_trained"),
+        recipe_editor=None if recipes is None else recipes.adapter,
     )
 
 

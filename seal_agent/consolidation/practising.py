@@ -49,13 +49,7 @@ class Practice:
 
     @property
     def examiner(self) -> Examiner:
-        backends = self.backends
-        return Examiner(
-            model=backends.model,
-            grader=backends.grader,
-            system_prompt=backends.settings.model.system_prompt,
-            cache=backends.folder / "cache",
-        )
+        return examiner_of(self.backends)
 
     @property
     def examined(self) -> str:
@@ -96,6 +90,15 @@ class Practice:
         ]
         name = hashlib.sha256("\x1f".join(content).encode()).hexdigest()[:24]
         return kept_json(self.backends.folder / PRACTICE / f"{name}.json", kind, make, lambda _: True)
+
+
+def examiner_of(backends: Backends) -> Examiner:
+    return Examiner(
+        model=backends.model,
+        grader=backends.grader,
+        system_prompt=backends.settings.model.system_prompt,
+        cache=backends.folder / "cache",
+    )
 
 
 def discard_notebook(folder: Path) -> None:

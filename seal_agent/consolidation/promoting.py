@@ -12,14 +12,11 @@ from seal_agent.consolidation.editor import NAME, POLICY_NAME, policy_of
 from seal_agent.consolidation.policies import Policy
 from seal_agent.consolidation.practising import Practice
 from seal_agent.consolidation.registering import Candidate, Entry, register
-from seal_agent.consolidation.round_report import Judgement, RoundReport, Tried, interval
+from seal_agent.consolidation.round_report import FEWEST_JUDGED, Judgement, RoundReport, Tried, interval
 from seal_agent.errors import TrainingError
 from seal_agent.ledger.facts import known_ids
 from seal_agent.ledger.skills import attempts_of
 from seal_agent.types import Check, Decision, Fact, TrainingResult
-
-FEWEST_JUDGED = 2
-"""Contexts without which an interval says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ from statistics import fmean
 from seal_agent.consolidation.policies import Policy
 from seal_agent.types import Decision
 
+FEWEST_JUDGED = 2
+"""Contexts without which an interval says nothing."""
 DRAWS = 2000
 """Bootstrap samples; the interval moves in the third digit only."""
 

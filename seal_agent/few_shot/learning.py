@@ -4,50 +4,28 @@ Read this first. What was tried is kept as it goes, so that a call that was inte
 task's adapter by its task alone: it answers nothing else.
 """
 
-import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter
-
 from seal_agent.adapters.artefact import new_stage
 from seal_agent.config import FewShotSettings
 from seal_agent.consolidation.backends import Backends
-from seal_agent.consolidation.kept import kept_json
 from seal_agent.consolidation.registering import Candidate, Entry, register
-from seal_agent.errors import InvalidTaskError, TrainingError, UsageError
-from seal_agent.few_shot.recipe import Recipe, by_hand, written
-from seal_agent.few_shot.records import Figures, TaskReport, Trial
-from seal_agent.few_shot.reward import Lab, check_steps, count_parts, in_context, kept_at, loaded, reward
-from seal_agent.few_shot.task import Demonstration, Kind, Task
-from seal_agent.ledger.skills import list_skills
+from seal_agent.errors import InvalidTaskError
+from seal_agent.few_shot.choosing import recipes_for, try_all
+from seal_agent.few_shot.recipe import Recipe
+from seal_agent.few_shot.records import RECORD, Figures, TaskRecord, TaskReport, Trial
+from seal_agent.few_shot.reward import Lab, count_parts, in_context, loaded, reward
+from seal_agent.few_shot.task import Task
 from seal_agent.privacy.scan import scan
-from seal_agent.protocols import TextWriter
 from seal_agent.types import Check, Decision, ProgressCallback, ScopeId
 
-logger = logging.getLogger(__name__)
-
 ROUNDING = 1e-9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRecord:
-    """What the ledger keeps of a task, as JSON: enough to run it and to learn it again."""
-
-    kind: Kind
-    recipe: Recipe
-    demonstrations: tuple[Demonstration, ...]
-    held_out: Figures
-    in_context: Figures
-
-
-RECORD = TypeAdapter(TaskRecord)
-WRITTEN = TypeAdapter(tuple[list[Recipe], dict[str, int]])
 
 
 def learn(
@@ -96,65 +74,6 @@ def refuse_private(backends: Backends, task: Task) -> None:
                 f"Demonstration {place} of {task.name!r} holds {found[0].kind.replace('_', ' ')} data, which is never trained on; put a"
                 " placeholder in its place."
             )
-
-
-def recipes_for(lab: Lab, scope: ScopeId) -> tuple[list[tuple[Recipe, str]], dict[str, int]]:
-    """(recipe, who wrote it) to be tried: those that won for other tasks here, those by hand, those that the model writes."""
-    settings: FewShotSettings = lab.backends.settings.few_shot
-    found: dict[Recipe, str] = {}
-    with lab.backends.ledger.read() as conn:
-        records = [RECORD.validate_json(skill.record) for skill in list_skills(conn, scope, "task")]
-    for record in records:
-        if record.kind == lab.task.kind:
-            found.setdefault(record.recipe, "won")
-    for one in by_hand(lab.task.kind):
-        found.setdefault(one, "hand")
-    writer = lab.backends.writer or lab.backends.model
-    more, refused = written_once(lab, writer, list(found))
-    found |= dict.fromkeys(more, writer.id)
-    kept: list[tuple[Recipe, str]] = []
-    for one, by in found.items():
-        try:
-            check_steps(lab, one)
-            kept.append((one, by))
-        except UsageError:
-            refused["too many steps"] = refused.get("too many steps", 0) + 1
-    if not kept:
-        raise UsageError(f"Every recipe for {lab.task.name!r} takes more than few_shot.max_steps={settings.max_steps:,} steps; raise it.")
-    return kept, refused
-
-
-def written_once(lab: Lab, writer: TextWriter, known: Sequence[Recipe]) -> tuple[list[Recipe], dict[str, int]]:
-    """What the writer wrote, kept: asked again after an interruption, one that is far away would write others."""
-    settings = lab.backends.settings.few_shot
-
-    def ask() -> tuple[list[Recipe], dict[str, int]]:
-        return written(lab.task, writer, settings.written, settings.temperature, lab.seed, known)
-
-    what = chr(31).join(["written by", writer.id, *(one.text for one in known)])
-    return kept_json(kept_at(lab, what, (), lab.seed), WRITTEN, ask, lambda _: True)
-
-
-def try_all(lab: Lab, candidates: Sequence[tuple[Recipe, str]], refused: dict[str, int]) -> list[Trial]:
-    """Every recipe with its reward, best first; of equals the one that was tried first. One that can't be trained is refused."""
-    trials: list[Trial] = []
-    errors: list[TrainingError] = []
-    parts = count_parts(lab)
-    for place, (how, by) in enumerate(candidates):
-
-        def told(done: int, place: int = place, how: Recipe = how) -> None:
-            lab.say("recipes", place * parts + done, len(candidates) * parts, f"{place + 1} of {len(candidates)}: {how.text}")
-
-        told(0)
-        try:
-            trials.append(Trial(recipe=how, writer=by, figures=reward(lab, how, lab.seed, told)))
-        except TrainingError as error:  # of its rate, say: no figure, and no reason to learn nothing from the others
-            logger.warning("the recipe %s can't be trained: %s", how.text, error)
-            errors.append(error)
-            refused["training failed"] = refused.get("training failed", 0) + 1
-    if not trials:
-        raise TrainingError(f"None of {len(candidates)} recipes for {lab.task.name!r} could be trained: {errors[0]}") from errors[0]
-    return sorted(trials, key=lambda trial: -trial.figures.probability)
 
 
 def settle(lab: Lab, scope: ScopeId, found: Findings, clock: Callable[[], datetime]) -> TaskReport:

@@ -123,20 +123,29 @@ def asking_for_one(task: Task) -> tuple[Turn, ...]:
     return (*chat, Turn(role="user", content=f"{len(task.demonstrations)} demonstrations, such as:\n{cases}"))
 
 
-def written(
-    task: Task, writer: TextWriter, count: int, temperature: float, seed: int, known: Sequence[Recipe]
-) -> tuple[list[Recipe], dict[str, int]]:
-    """Have the model write `count` recipes; return those that are new and sound, and how many were refused for which reason."""
+def sampled(task: Task, writer: TextWriter, count: int, temperature: float, seed: int, adapter: str | None = None) -> list[Recipe | str]:
+    """Have the model write `count` recipes; return each, or the reason why it is none."""
     prompts = [asking_for_one(task)] * count
-    replies = writer.generate(prompts, max_tokens=MAX_TOKENS, temperature=temperature, seed=seed) if count else []
-    kept: list[Recipe] = []
-    refused: dict[str, int] = {}
+    replies = writer.generate(prompts, adapter=adapter, max_tokens=MAX_TOKENS, temperature=temperature, seed=seed) if count else []
+    found: list[Recipe | str] = []
     for reply in replies:
         try:
-            found = parse(reply.text, task.kind)
-            if found in (*known, *kept):
-                raise ValueError("known already")
-            kept.append(found)
+            found.append(parse(reply.text, task.kind))
         except ValueError as error:
-            refused[str(error)] = refused.get(str(error), 0) + 1
+            found.append(str(error))
+    return found
+
+
+def written(
+    task: Task, writer: TextWriter, count: int, temperature: float, seed: int, known: Sequence[Recipe], adapter: str | None = None
+) -> tuple[list[Recipe], dict[str, int]]:
+    """Have the model write `count` recipes; return those that are new and sound, and how many were refused for which reason."""
+    kept: list[Recipe] = []
+    refused: dict[str, int] = {}
+    for found in sampled(task, writer, count, temperature, seed, adapter):
+        reason = found if isinstance(found, str) else "known already" if found in (*known, *kept) else None
+        if reason is not None:
+            refused[reason] = refused.get(reason, 0) + 1
+        elif isinstance(found, Recipe):
+            kept.append(found)
     return kept, refused

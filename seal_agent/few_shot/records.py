@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from seal_agent.few_shot.recipe import Recipe
 from seal_agent.few_shot.task import Demonstration, Grid, Kind
 from seal_agent.types import Decision, ScopeId
@@ -59,6 +61,20 @@ class TaskReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """What the ledger keeps of a task, as JSON: enough to run it and to learn it again."""
+
+    kind: Kind
+    recipe: Recipe
+    demonstrations: tuple[Demonstration, ...]
+    held_out: Figures
+    in_context: Figures
+
+
+RECORD = TypeAdapter(TaskRecord)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KnownTask:
     """A task that can be run: what the ledger keeps of it."""
 
@@ -86,3 +102,40 @@ class TaskAnswer:
     """Whether it is one of the outputs in the demonstrations. A new one is right for some tasks, and for a choice among few it is not."""
     finished: bool = True
     """False when the token limit cut it off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeJudgement:
+    """One task that was not practised on: the mean reward of what the writer so far and the trained one wrote for it.
+
+    What is no recipe, or takes too many steps, is worth 0 there.
+    """
+
+    task: str
+    untrained: float
+    trained: float
+    sound_untrained: int
+    sound_trained: int
+
+    @property
+    def difference(self) -> float:
+        return self.trained - self.untrained
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeRound:
+    """What one round of practice in writing recipes did."""
+
+    round: int
+    """From 1, per scope."""
+    state: Literal["promoted", "rejected"]
+    reason: str
+    editor: str | None
+    """Name of the adapter that writes recipes from now on, if it was promoted."""
+    writer: str | None
+    """The one that wrote in this round, None for the base."""
+    winners: dict[str, Trial]
+    """By task, what the editor was trained on."""
+    judged: tuple[RecipeJudgement, ...]
+    decision: Decision
+    seconds: float = 0.0

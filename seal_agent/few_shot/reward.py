@@ -21,7 +21,7 @@ from seal_agent.config import FewShotSettings, TrainingSettings
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.kept import kept_json
 from seal_agent.consolidation.pace import Pace
-from seal_agent.errors import CycleInterruptedError, UsageError
+from seal_agent.errors import CycleInterruptedError
 from seal_agent.few_shot.augment import examples_for, prompt_for, to_show
 from seal_agent.few_shot.recipe import Recipe
 from seal_agent.few_shot.records import Figures
@@ -99,15 +99,13 @@ def probability(score: Sequence[float]) -> float:
     return math.exp(mean) if math.isfinite(mean) else 0.0
 
 
-def check_steps(lab: Lab, how: Recipe) -> None:
-    """Raise `UsageError` for a recipe that takes longer than allowed."""
+def count_steps(lab: Lab, how: Recipe) -> int:
+    """Optimiser steps that a recipe takes on all demonstrations."""
     settings = lab.backends.settings
     examples = examples_for(
         lab.task, how, system_prompt=None, shown=settings.few_shot.shown, most=settings.few_shot.max_examples, seed=lab.seed
     )
-    steps = math.ceil(len(examples) / settings.training.batch_size) * how.epochs
-    if steps > settings.few_shot.max_steps:
-        raise UsageError(f"{steps:,} steps, more than few_shot.max_steps={settings.few_shot.max_steps:,}")
+    return math.ceil(len(examples) / settings.training.batch_size) * how.epochs
 
 
 def reward(lab: Lab, how: Recipe, seed: int, told: Callable[[int], None] = lambda done: None) -> Figures:

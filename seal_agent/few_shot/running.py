@@ -3,14 +3,15 @@
 Deliberately has no second-best answer: a task whose adapter can't be used is an error, because what the base says to it means nothing.
 """
 
+import json
 from collections.abc import Sequence
 
 from seal_agent.adapters.artefact import remove
 from seal_agent.config import Settings
+from seal_agent.consolidation.editor import RECIPES
 from seal_agent.errors import InvalidTaskError, UnknownRecordError
 from seal_agent.few_shot.augment import prompt_for, to_show
-from seal_agent.few_shot.learning import RECORD, TaskRecord
-from seal_agent.few_shot.records import KnownTask, TaskAnswer
+from seal_agent.few_shot.records import RECORD, KnownTask, TaskAnswer, TaskRecord
 from seal_agent.few_shot.reward import answer_tokens
 from seal_agent.few_shot.task import Task, Value, check_name, checked, kind_of, read_grid, same, short
 from seal_agent.ledger.adapters import get_adapter, withdraw_adapters
@@ -86,12 +87,19 @@ def run(model: Model, settings: Settings, record: TaskRecord, name: str, texts: 
 
 
 def drop(ledger: Ledger, scope: ScopeId, name: str) -> list[Adapter]:
-    """Take a task away with its demonstrations, and return the adapters that held it; raise `UnknownRecordError`."""
+    """Take a task away with its demonstrations, and return the adapters that held it; raise `UnknownRecordError`.
+
+    With it go all editors of recipes if one of them was trained on it: each later one learnt from what an earlier one wrote.
+    """
     check_name(name)
     with ledger.write() as conn:
         attempts = attempts_of(conn, scope, "task", name)
         if not any(attempt.record != "{}" for attempt in attempts):
             raise UnknownRecordError(f"No task {name!r} was learnt in {scope.key!r}; seal-agent tasks lists those that were.")
+        editors = attempts_of(conn, scope, "editor", RECIPES)
+        if any(name in json.loads(editor.record).get("tasks", ()) for editor in editors):
+            attempts += editors
+            drop_skill(conn, scope, "editor", RECIPES)
         held = [get_adapter(conn, attempt.adapter) for attempt in attempts if attempt.adapter is not None]
         withdraw_adapters(conn, [adapter.name for adapter in held])
         drop_skill(conn, scope, "task", name)

@@ -121,5 +121,20 @@ def test_a_model_that_can_only_mirror_solves_what_is_mirrored_in_every_arm(tmp_p
     with open_brain(tmp_path / "brain", model=ScriptedModel(mirrored), settings=settings) as memory:
         bench = few_shot_arc.Bench(memory._parts.backends(), 0, time.monotonic() + 600)
         figures = few_shot_arc.measure(bench, few_shot_arc.made(2, 0), quick=True)
-    assert [figures[arm]["solved"] for arm in ("in_context", "own_recipe", "outer_loop", "human_recipe")] == [1] * 4
-    assert figures["sound"] == {"sound": 2, "refused": {"known already": 2}}
+    assert [figures[arm]["solved"] for arm in few_shot_arc.ARMS] == [1] * 5
+    assert figures["sound"] == {"before": 2, "after": 2, "refused": {"known already": 2}}
+    assert set(figures["reward"]) == set(few_shot_arc.ARMS)
+
+
+@pytest.mark.slow
+def test_the_outer_loops_arm_is_written_by_an_editor_of_the_other_half(tmp_path: Path) -> None:
+    settings = Settings(few_shot=FewShotSettings(folds=2, written=2))
+    puzzles = few_shot_arc.made(4, 0)
+    winners = {puzzle.task.name: by_hand("grid")[place % 2] for place, puzzle in enumerate(puzzles)}
+    with open_brain(tmp_path / "brain", {}, settings=settings) as memory:
+        bench = few_shot_arc.Bench(memory._parts.backends(), 0, time.monotonic() + 600)
+        found = few_shot_arc.own_after(bench, puzzles, winners, 2)
+        made = [found[puzzle.task.name] for puzzle in puzzles]  # the fake knows only what is near to what it was taught
+        assert any(made)
+        assert all(how in (None, by_hand("grid")[1 - place % 2]) for place, how in enumerate(made))
+        assert few_shot_arc.own_after(bench, puzzles[:1], winners, 2) == {puzzles[0].task.name: None}

@@ -11,6 +11,7 @@ from seal_agent.scope import Scope
 from seal_agent.types import Check, Decision
 from tests.brains import START
 from tests.cli.conftest import Cli
+from tests.few_shot.test_practising import taught
 
 
 def report(state: str) -> RoundReport:
@@ -59,7 +60,10 @@ def test_too_few_facts_end_with_2(cli: Cli) -> None:
 @pytest.mark.slow
 def test_what_nights_write_with_is_shown_and_taken_back(cli: Cli) -> None:
     cli("init")
-    assert cli("practice", "--show").out == "policy  as the settings say\neditor  none, the base writes\n"
+    assert (
+        cli("practice", "--show").out
+        == "policy  as the settings say\neditor  none, the base writes\nrecipes for tasks  no editor, the base writes\n"
+    )
     assert cli("practice", "--show", "--json").json["editor"] is None
     assert "Nobody has practised" in cli("practice", "--drop").err
     assert cli("practice", "--show", "--drop").code == 2
@@ -72,3 +76,17 @@ def test_what_nights_write_with_is_shown_and_taken_back(cli: Cli) -> None:
     assert POLICIES[1].text in cli("practice", "--show").out
     assert "of default/default" in cli("practice", "--show", "--user", "ana").out
     assert cli("practice", "--drop").out.startswith("policy  as the settings say")
+
+
+@pytest.mark.slow
+def test_recipes_are_practised_on_tasks_and_shown_by_task(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli("init")
+    assert "practising recipes needs 4" in cli("practice", "--recipes").err
+    with cli.open() as memory:
+        editor = taught(memory).practice_recipes().editor
+    ended = cli("practice", "--recipes", "--user", "ana")
+    assert (ended.code, "round 2 rejected" in ended.out, "sound recipes 4 -> 4" in ended.out) == (1, True, True)
+    assert f"recipes for tasks  {editor}" in cli("practice", "--show", "--user", "ana").out
+    assert f"{editor}  promoted" in (listed := cli("adapters", "list", "--user", "ana").out)
+    assert "editor of recipes" in listed
+    assert cli("practice", "--recipes", "--user", "ana", "--json").json[0]["state"] == "rejected"
