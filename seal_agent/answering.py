@@ -134,10 +134,11 @@ def answers_of(parts: Parts, scope: ScopeId, batch: Batch, find: Find, before: d
 
 
 def with_what_there_is(routed: Routed, adapter: str | None) -> Routed:
-    """What was left to the weights, or only completes them, is left to the text where no adapter can be used after all."""
-    if adapter is not None or routed.shown is None or routed.route not in WITH_WEIGHTS:
+    """What was left to the weights, or only completes them, is left to the text where that adapter can't be used after all."""
+    if adapter == routed.adapter or routed.shown is None or routed.route not in WITH_WEIGHTS:
         return routed
-    return replace(routed, route="both", why=f"{routed.why}; but no adapter can be used, so the text has to do", shown=None)
+    instead = "no adapter can be used" if adapter is None else "another adapter went live meanwhile"
+    return replace(routed, route="both", why=f"{routed.why}; but {instead}, so the text has to do", shown=None)
 
 
 def context_of(routed: Routed, question: str, find: Find) -> Context:

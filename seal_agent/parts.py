@@ -157,6 +157,7 @@ class Parts:
         """Search with another embedder from now on, whose vectors the ledger holds."""
         old = self._searcher.peek()
         self.embedder_id = embedder.id
+        self.calibrations.clear()  # they are of the other one's cosines
         self._embedder = Lazy(lambda: embedder)
         self._searcher, self._words_only = Lazy(self._build_searcher), Lazy(self._build_words_only)
         if old is not None:

@@ -56,6 +56,8 @@ class Routed:
     abstained: bool = False
     shown: Shown | None = None
     """For "both": what completes the weights; None is the whole context, as for "text"."""
+    adapter: str | None = None
+    """The one whose knowledge was weighed; None where none was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,8 @@ def decided(parts: Parts, scope: ScopeId, questions: Sequence[str]) -> list[Rout
         logger.warning("routing without an embedder: %s", error)
         return [Routed(route="both", why="no embedder is to be had")] * len(questions)
     least = parts.settings.routing.min_confidence
-    return [decide(whose(question, scope), vector, known, calibration, least) for question, vector in zip(questions, vectors, strict=True)]
+    found = [decide(whose(question, scope), vector, known, calibration, least) for question, vector in zip(questions, vectors, strict=True)]
+    return [replace(one, adapter=live.name) for one in found]
 
 
 def decide(speaks_of: Whose, vector: Vectors, known: Known, calibration: Calibration, least: float) -> Routed:

@@ -13,8 +13,9 @@ from seal_agent.ledger.adapters import nearest_live
 from seal_agent.ledger.episodes import mark_extracted
 from seal_agent.ledger.schema import cycles, entries
 from seal_agent.memory import Memory
-from seal_agent.routing import below_of, decide, known_of
+from seal_agent.routing import Routed, below_of, choose, decide, known_of
 from seal_agent.scope import Scope
+from seal_agent.testing import HashEmbedder
 from seal_agent.types import Adapter, Route
 from seal_agent.whose import whose
 from tests.brains import learn, open_brain
@@ -212,3 +213,33 @@ def test_where_the_adapter_can_not_be_used_after_all_the_whole_text_is_there(mem
     for answer in (ana.ask(question, use=use), ana.chat(question, use=use)):
         assert (answer.trace.route, answer.trace.adapter, "no adapter can be used" in answer.trace.why) == ("both", None, True)
         assert answer.trace.cited == ana.context(question).cited
+
+
+@pytest.mark.parametrize("use", ["auto", "both"])
+def test_what_was_weighed_for_one_adapter_is_not_left_to_another_that_goes_live_meanwhile(
+    memory: Memory, ana: Scope, use: Route, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught(memory, ana)
+    question = "What colour is Ana's boat?"
+
+    def choose_and_promote(*given: object) -> list[Routed]:
+        decided = choose(*given)  # type: ignore[arg-type]  # passed on as it came
+        promoted.append(learn(memory, ana, {"Who?": "Nobody."}).name)
+        return decided
+
+    promoted: list[str] = []
+    monkeypatch.setattr("seal_agent.answering.choose", choose_and_promote)
+    for ask in (ana.ask, ana.chat):
+        trace = ask(question, use=use).trace
+        assert (trace.route, trace.adapter, "went live meanwhile" in trace.why) == ("both", promoted[-1], True)
+        assert trace.cited == ana.context(question).cited
+        ana.adapters.rollback()
+
+
+def test_another_embedder_brings_another_calibration(memory: Memory, ana: Scope) -> None:
+    adapter = taught(memory, ana)
+    ana.ask("What colour is Ana's boat?")
+    before = memory._parts.calibrations[adapter.name]
+    memory.reindex(HashEmbedder(dim=512))
+    ana.ask("What colour is Ana's boat?")
+    assert memory._parts.calibrations[adapter.name] not in (None, before)
