@@ -138,6 +138,11 @@ class Memory:
         with self._parts.ledger.read() as connection:
             return episodes.scopes(connection)
 
+    def scopes_with_adapters(self) -> list[ScopeId]:
+        """Return every scope that has an adapter, live or not, by its key: also those whose memory is empty by now."""
+        with self._parts.ledger.read() as connection:
+            return list(dict.fromkeys(adapter.scope for adapter in list_adapters(connection, None)))
+
     def scopes_of(self, *, user: str | None = None, agent: str | None = None, tenant: str = "default") -> list[ScopeId]:
         """Return every scope of one user, agent or tenant that holds anything, be it items or an API key: what `erase` would empty."""
         with self._parts.ledger.read() as connection:

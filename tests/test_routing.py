@@ -236,6 +236,7 @@ def test_what_was_weighed_for_one_adapter_is_not_left_to_another_that_goes_live_
         ana.adapters.rollback()
 
 
+@pytest.mark.slow
 def test_another_embedder_brings_another_calibration(memory: Memory, ana: Scope) -> None:
     adapter = taught(memory, ana)
     ana.ask("What colour is Ana's boat?")

@@ -1,5 +1,7 @@
 """`adapters`: which there are, which is live, the ways back and forward, banning one and training another in its stead."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,27 +10,30 @@ import typer
 from seal_agent.cli.night import EXIT_CODES, INTERRUPTED, show_report, stop_on_interrupt
 from seal_agent.cli.output import on_one_line
 from seal_agent.cli.session import Session, with_brain
-from seal_agent.errors import CycleInterruptedError, IntegrityError, ModelNotFoundError
+from seal_agent.errors import CycleInterruptedError, IntegrityError, ModelNotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from seal_agent.scope import Scope
     from seal_agent.types import Adapter
 
 group = typer.Typer(help="The adapters of a scope, and which of them is live.", rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(help="The adapter's name, as `adapters list` shows it.")]
+Everybody = Annotated[bool, typer.Option("--all", help="Of all scopes, not only of this one.")]
 
 
 @group.command("list")
 @with_brain
-def list_adapters(session: Session) -> None:
+def list_adapters(session: Session, everybody: Everybody = False) -> None:
     """List this scope's adapters, the rejected ones too."""
     from seal_agent.serialise import plain
 
-    with session.scope() as scope:
-        found = [(adapter, scope.adapters.has_files(adapter)) for adapter in scope.adapters.list()]
-        roles = {task.adapter: f"task {task.name}" for task in scope.tasks()}
-        practised = scope.practised()
-        live = scope.adapters.live
-    roles |= {name: what for name, what in ((practised.editor, "editor"), (practised.recipe_editor, "editor of recipes")) if name}
+    with scopes_meant(session, everybody) as scopes:
+        found = [(adapter, scope.adapters.has_files(adapter)) for scope in scopes for adapter in scope.adapters.list()]
+        roles = {task.adapter: f"task {task.name}" for scope in scopes for task in scope.tasks()}
+        for practised in [scope.practised() for scope in scopes]:
+            editors = ((practised.editor, "editor"), (practised.recipe_editor, "editor of recipes"))
+            roles |= {name: what for name, what in editors if name}
+        live = None if everybody else scopes[0].adapters.live
 
     def show() -> None:
         for adapter, has_files in found:
@@ -41,6 +46,14 @@ def list_adapters(session: Session) -> None:
             print(f"Answers come from {live.name}, which {live.scope.key} shares.")
 
     session.emit([{**mapping(plain(adapter)), "has_files": has_files} for adapter, has_files in found], show)
+
+
+@contextmanager
+def scopes_meant(session: Session, everybody: bool) -> "Iterator[list[Scope]]":
+    """Yield the session's scope, or with --all every scope that has an adapter."""
+    with session.memory() as memory:
+        named = memory.scopes_with_adapters() if everybody else [session.scope_id]
+        yield [memory.scope(user=one.user, agent=one.agent, tenant=one.tenant) for one in named]
 
 
 def mapping(value: object) -> "dict[str, object]":
@@ -112,10 +125,16 @@ def base(session: Session) -> None:
 
 @group.command("verify")
 @with_brain
-def verify_adapters(session: Session, name: Annotated[str | None, typer.Argument(help="One adapter; left out, all in use.")] = None) -> int:
+def verify_adapters(
+    session: Session,
+    name: Annotated[str | None, typer.Argument(help="One adapter; left out, all in use.")] = None,
+    everybody: Everybody = False,
+) -> int:
     """Check that adapters are what was published. Exit code 4 when one is not; one that gc cleared away is no damage."""
-    with session.scope() as scope:
-        found = scope.adapters.verify(name)
+    if everybody and name is not None:
+        raise UsageError("--all verifies every adapter: leave the name out.")
+    with scopes_meant(session, everybody) as scopes:
+        found = [checked for scope in scopes for checked in scope.adapters.verify(name)]
 
     def show() -> None:
         for checked in found:
@@ -186,12 +205,13 @@ def rebuild(session: Session, name: Name) -> int:
 @with_brain
 def gc(
     session: Session,
-    keep: Annotated[int, typer.Option("--keep", help="Newest promoted adapters to keep.")] = 10,
+    keep: Annotated[int, typer.Option("--keep", help="Newest promoted adapters to keep, of each scope.")] = 10,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    everybody: Everybody = False,
 ) -> None:
     """Delete the files of adapters that nothing needs."""
-    with session.scope() as scope:
-        gone = scope.adapters.gc(keep, dry_run=dry_run)
+    with scopes_meant(session, everybody) as scopes:
+        gone = [name for scope in scopes for name in scope.adapters.gc(keep, dry_run=dry_run)]
 
     def show() -> None:
         for name in gone:

@@ -1,17 +1,20 @@
 """`facts` and `explain`: what is held to be true of a scope, how far the weights know it, why, and the ways to change it."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seal_agent.cli.output import on_one_line
 from seal_agent.cli.session import Session, with_brain
+from seal_agent.errors import UsageError
 
 if TYPE_CHECKING:
     from seal_agent.explanations import Belief
     from seal_agent.types import Fact, FactEvent
 
 group = typer.Typer(help="The facts of a scope, and the ways to change them.", rich_markup_mode=None, no_args_is_help=True)
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 FactId = Annotated[str, typer.Argument(help="The fact's id, as `facts list` shows it.")]
 
 
@@ -36,9 +39,10 @@ def list_facts(
 
     def show() -> None:
         for fact in found:
-            print(f"{known(fact):18}  {fact.kind:10}  {'pinned ' if fact.pinned else ''}{on_one_line(fact.text)}  ({fact.id})")
+            until = f", until {fact.valid_to:%Y-%m-%d %H:%M}" if fact.valid_to and fact.state in TOLD else ""
+            print(f"{known(fact):18}  {fact.kind:10}  {'pinned ' if fact.pinned else ''}{on_one_line(fact.text)}  ({fact.id}{until})")
         if not found:
-            print("No facts yet; they are drawn when the brain consolidates.")
+            print("No facts yet; they are drawn when the brain consolidates, or stated with seal-agent facts remember.")
 
     session.emit(found, show)
 
@@ -51,6 +55,35 @@ def show(session: Session, fact_id: FactId) -> None:
         scope.history(fact_id)  # refuses what is no fact here; `explain` would take it for a question
         (belief,) = scope.explain(fact_id).beliefs
     session.emit(belief, lambda: show_belief(belief))
+
+
+@group.command()
+@with_brain
+def remember(
+    session: Session,
+    text: Annotated[str, typer.Argument(help="What holds, as one statement.")],
+    kind: Annotated[str, typer.Option("--kind", help="preference, procedure, correction, profile, knowledge or event.")] = "knowledge",
+    ttl: Annotated[
+        str | None, typer.Option("--ttl", help="How long it holds from now, as 90m, 12h, 30d or 2w; left out, it stays.")
+    ] = None,
+    pin: Annotated[bool, typer.Option("--pin", help="Keep it in the profile, and from being superseded by talk.")] = False,
+) -> None:
+    """State a fact outright. What it corrects by its wording becomes history."""
+    lasts = None if ttl is None else duration(ttl)
+    with session.scope(create=True) as scope:
+        fact = scope.remember(text, kind, ttl=lasts, pin=pin)  # type: ignore[arg-type]  # it refuses what is no kind
+    session.emit(fact, lambda: print(f"{on_one_line(fact.text)}  ({fact.id})"))
+
+
+def duration(text: str) -> timedelta:
+    """Raise `UsageError` for what is no whole number of minutes, hours, days or weeks."""
+    unit = UNITS.get(text[-1:])
+    try:
+        if unit is None or not (text[:-1].isascii() and text[:-1].isdigit()):
+            raise ValueError
+        return timedelta(**{unit: int(text[:-1])})
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"--ttl {text!r} is no time to live: write a whole number and m, h, d or w, such as 12h.") from error
 
 
 @group.command()

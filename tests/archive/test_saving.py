@@ -56,6 +56,7 @@ def test_a_spoilt_live_adapter_makes_no_archive_that_can_not_be_restored(
             assert [(known.state, known.learned_by) for known in ana.facts()] == [("learned", whole.name)]
 
 
+@pytest.mark.slow
 def test_without_any_adapter_that_is_whole_the_base_answers_and_the_facts_are_to_be_learnt(tmp_path: Path) -> None:
     with open_brain(tmp_path / "from") as memory:
         ana = memory.scope(user="ana")

@@ -99,6 +99,17 @@ def test_what_gc_cleared_away_is_no_damage_unless_it_is_asked_for_or_live(cli: C
     assert live(cli, "base") is None
 
 
+@pytest.mark.slow
+def test_with_all_the_adapters_of_every_scope_are_listed_verified_and_cleared(cli: Cli, taught: tuple[Adapter, Adapter]) -> None:
+    with cli.open() as memory:
+        theirs = learn(memory, memory.scope(user="ben"), {"Capital of France?": "Lyon"}, state="rejected")
+    names = {theirs.name, *(adapter.name for adapter in taught)}
+    assert {adapter["name"] for adapter in cli("adapters", "list", "--all", "--json").json} == names
+    assert {checked["name"] for checked in cli("adapters", "verify", "--all", "--json").json} == names - {theirs.name}
+    assert cli("adapters", "gc", "--all", "--json").json == {"deleted": [theirs.name], "would_delete": []}
+    assert cli("adapters", "verify", theirs.name, "--all").code == 2
+
+
 def test_a_user_is_told_whose_shared_adapter_answers(cli: Cli) -> None:
     with cli.open() as memory:
         shared = learn(memory, memory.scope(), {"Capital of France?": "Lyon"})

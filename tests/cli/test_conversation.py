@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -139,3 +140,31 @@ def test_remembered_text_can_not_steer_the_terminal(cli: Cli) -> None:
 def test_a_number_of_hits_that_can_not_be_meant_is_refused(cli: Cli, k: str) -> None:
     cli("init")
     assert cli("search", "x", "-k", k).code == 2
+
+
+@pytest.mark.slow
+def test_a_forgotten_conversation_in_a_file_does_not_keep_the_others_out(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "talk.jsonl"
+    lines = [GOOD | {"turns": [{"role": "user", "content": text}], "user": "ana"} for text in ("I live in Porto.", "I sail on Sundays.")]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    cli("add", "--file", str(file))
+    with cli.open() as memory:
+        ana = memory.scopes()[0]
+        memory.scope(user=ana.user, agent=ana.agent).forget(query="porto", confirm=True)
+        memory.scope(user=ana.user, agent=ana.agent).forget(query="sundays", confirm=True)
+        memory.scope(user=ana.user, agent=ana.agent).allow_again("I sail on Sundays.")
+    ended = cli("add", "--file", str(file), "--json")
+    assert (ended.code, [one["turns"][0]["content"] for one in ended.json]) == (0, ["I sail on Sundays."])
+
+
+@pytest.mark.slow
+def test_a_search_keeps_to_times_and_conditions(cli: Cli) -> None:
+    for day in (1, 2, 3):
+        text, at = f"The parcel of day {day} ships.", datetime(2026, 11, day, 12, tzinfo=UTC)
+        with cli.open() as memory:
+            memory.scope(user="ana").add(text, at=at, session=f"s{day}")
+    told = ("search", "parcel ships", "--user", "ana", "--json")
+    assert [hit["text"][18] for hit in cli(*told, "--since", "2026-11-02", "--until", "2026-11-03").json] == ["2"]
+    assert {hit["text"][18] for hit in cli(*told, "--where", "session=s1", "--where", "session=s3").json} == {"1", "3"}
+    for wrong in (("--since", "today"), ("--until", "2026-13-01"), ("--where", "s1"), ("--where", "kind=guess")):
+        assert cli(*told, *wrong).code == 2

@@ -1,5 +1,9 @@
 """`facts` lists what is held to be true and how far the weights know it, and changes it; `explain` says why."""
 
+from datetime import datetime, timedelta
+
+import pytest
+
 from tests.brains import learn
 from tests.cli.conftest import Cli
 
@@ -62,3 +66,23 @@ def test_explain_tells_what_stands_behind_a_belief(cli: Cli) -> None:
     assert f"live: {adapter.name}" in told.out
     assert cli("explain", fact.id, "--user", "ana", "--json").json["beliefs"][0]["fact"]["id"] == fact.id
     assert "Nothing is remembered" in cli("explain", "submarines?", "--user", "cleo").out
+
+
+@pytest.mark.slow
+def test_a_fact_is_stated_pinned_or_for_a_time(cli: Cli) -> None:
+    user = ("--user", "ana", "--json")
+    pinned = cli("facts", "remember", "Ana drinks tea.", "--kind", "preference", "--pin", *user).json
+    assert (pinned["kind"], pinned["pinned"], pinned["valid_to"]) == ("preference", True, None)
+    guest = cli("facts", "remember", "Ana's guest stays.", "--ttl", "36h", *user).json
+    assert datetime.fromisoformat(guest["valid_to"]) - datetime.fromisoformat(guest["valid_from"]) == timedelta(hours=36)
+    assert f"({guest['id']}, until 2026-11-03 " in cli("facts", "list", "--user", "ana").out
+    for wrong in (
+        ["--ttl", "soon"],
+        ["--ttl", "0h"],
+        ["--ttl", "-1d"],
+        ["--ttl", "99999999999w"],
+        ["--kind", "guess"],
+        ["--ttl", "1h", "--pin"],
+    ):
+        assert cli("facts", "remember", "Something else.", *wrong, *user).code == 2
+    assert len(cli("facts", "list", *user).json) == 2

@@ -111,6 +111,7 @@ def test_pauses_begin_and_end(told: Cli) -> None:
     assert told("nights", "resume", "--user", "ana", "--json").json == {"paused": False, "changed": False}
 
 
+@pytest.mark.slow
 def test_who_is_paused_with_everybody_or_by_himself_is_told_so(told: Cli) -> None:
     told("nights", "pause", "--all")
     told("nights", "pause", "--user", "ben")
