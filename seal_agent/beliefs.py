@@ -104,7 +104,7 @@ def same_as(conn: Connection, parts: Parts, stated: Statement, vector: Vectors |
             return fact
     if vector is None:
         return None
-    vectors = comparable(conn, alike, vector)
+    vectors = comparable(conn, alike, vector, parts.embedder_id)
     for fact in alike:
         if fact.id in vectors and is_known(stated.text, vector, [(fact.id, vectors[fact.id], fact.quote)], parts.settings.facts):
             return fact
@@ -118,14 +118,15 @@ def corrected_by(conn: Connection, parts: Parts, fact: Fact, vector: Vectors | N
     if vector is None:
         return ()
     free = [one for one in told if not one.pinned]
-    vectors = comparable(conn, free, vector)
+    vectors = comparable(conn, free, vector, parts.embedder_id)
     held = [(one.id, vectors[one.id], one.quote) for one in free if one.id in vectors]
     return replaced_by(fact, vector, held, parts.settings.facts)
 
 
-def comparable(conn: Connection, found: Sequence[Fact], vector: Vectors) -> dict[str, Vectors]:
-    """The facts' vectors that are of the same embedder's length."""
-    return {id: other for id, other in fact_vectors(conn, [fact.id for fact in found]).items() if other.shape == vector.shape}
+def comparable(conn: Connection, found: Sequence[Fact], vector: Vectors, embedder_id: str) -> dict[str, Vectors]:
+    """The facts' vectors that are of the same embedder."""
+    vectors = fact_vectors(conn, [fact.id for fact in found], embedder_id)
+    return {id: other for id, other in vectors.items() if other.shape == vector.shape}
 
 
 def correct(parts: Parts, scope: ScopeId, fact_id: str, text: str, vector: Vectors | None) -> Fact:

@@ -112,7 +112,7 @@ def decided(parts: Parts, scope: ScopeId, questions: Sequence[str]) -> list[Rout
         live = nearest_live(connection, scope)
         if live is None:
             return [Routed(route="both", why="no adapter is live")] * len(questions)
-        known = known_of(connection, scope, live)
+        known = known_of(connection, scope, live, parts.embedder_id)
     if known is None:
         return [Routed(route="both", why="not all that is remembered has a vector to compare with")] * len(questions)
     try:
@@ -157,10 +157,13 @@ def below_of(speaks_of: Whose, calibration: Calibration) -> float:
     return calibration.either_below if speaks_of == "perhaps" else calibration.off_topic_below
 
 
-def known_of(connection: Connection, scope: ScopeId, live: Adapter) -> Known | None:
-    """What can be compared with a question; None where there is no fact, or something new that has no vector yet."""
+def known_of(connection: Connection, scope: ScopeId, live: Adapter, embedder_id: str) -> Known | None:
+    """What can be compared with a question; None where there is no fact, or something that has no vector of this embedder yet."""
     told = {fact.id: fact.scope.key for fact in list_facts(connection, scope, states=TOLD, inherit=True)}
-    vectors = fact_vectors(connection, list(told))
+    vectors = fact_vectors(connection, list(told), embedder_id)
+    rest = told.keys() - vectors.keys()
+    if rest and fact_vectors(connection, rest):
+        return None  # some are of another embedder, until a search has embedded them anew
     dim = max((vector.shape[0] for vector in vectors.values()), default=0)
     usable = {(told[fact], fact): vector for fact, vector in vectors.items() if vector.shape == (dim,)}
     if not usable:
@@ -168,7 +171,7 @@ def known_of(connection: Connection, scope: ScopeId, live: Adapter) -> Known | N
     newer: dict[Place, Vectors] = {}
     for seen in (scope, *scope.ancestors):
         unread = [episode.id for episode in list_episodes(connection, seen, unextracted_only=True)]
-        for turn, vector in turn_vectors(connection, seen.key, unread).items():
+        for turn, vector in turn_vectors(connection, seen.key, unread, embedder_id).items():
             if vector is None or vector.shape != (dim,):
                 return None  # what may speak of the question can't be compared with it
             newer[seen.key, turn] = vector

@@ -127,7 +127,7 @@ CALIBRATION = Calibration(
 def test_what_speaks_of_others_has_to_be_nearer_to_be_about_the_user(memory: Memory, ana: Scope) -> None:
     taught(memory, ana)
     with memory._parts.ledger.read() as connection:
-        known = known_of(connection, ana.id, nearest_live(connection, ana.id))  # type: ignore[arg-type]  # one is live
+        known = known_of(connection, ana.id, nearest_live(connection, ana.id), memory._parts.embedder_id)  # type: ignore[arg-type]  # one is live
     assert known is not None
     for question, route in (("What colour is the boat?", "base"), ("What colour is my boat?", "weights")):
         (vector,) = memory._parts.embedder.embed([question])
@@ -244,3 +244,22 @@ def test_another_embedder_brings_another_calibration(memory: Memory, ana: Scope)
     memory.reindex(HashEmbedder(dim=512))
     ana.ask("What colour is Ana's boat?")
     assert memory._parts.calibrations[adapter.name] not in (None, before)
+
+
+class AnotherEmbedder(HashEmbedder):
+    """Not the one that embedded what is there, whether its vectors are as long or not."""
+
+    @property
+    def id(self) -> str:
+        return "another"
+
+
+@pytest.mark.parametrize("dim", [64, 128], ids=["as long", "longer"])
+def test_vectors_of_another_embedder_are_not_compared_with_a_question(tmp_path: Path, dim: int) -> None:
+    with open_brain(tmp_path / "brain", settings=Settings.load(None)) as memory:
+        taught(memory, memory.scope(user="ana"))
+    with open_brain(tmp_path / "brain", settings=Settings.load(None), embedder=AnotherEmbedder(dim)) as memory:
+        ana = memory.scope(user="ana")
+        first, second = (ana.ask("What colour is Ana's boat?").trace for _ in range(2))
+        assert (first.route, "vector" in first.why, bool(first.cited)) == ("both", True, True)
+        assert second.route == "weights"  # the search of the first has embedded them

@@ -65,12 +65,14 @@ def embedding_columns(vector: npt.ArrayLike | None, embedder_id: str | None) -> 
     return {"embedder": embedder_id, "vector": encode_vector(vector)}
 
 
-def turn_vectors(conn: Connection, scope_key: str, episode_ids: Sequence[str]) -> dict[str, Vectors | None]:
-    """Return the vectors of the turns of a scope's episodes by the turn's entry id; None for one that is not embedded yet."""
+def turn_vectors(conn: Connection, scope_key: str, episode_ids: Sequence[str], embedder_id: str) -> dict[str, Vectors | None]:
+    """Return the vectors of the turns of a scope's episodes by the turn's entry id; None for one that this embedder has not embedded."""
     found: dict[str, Vectors | None] = {}
     for batch in batches(list(dict.fromkeys(episode_ids))):
-        query = select(entries.c.id, entries.c.vector).where(entries.c.scope_key == scope_key, entries.c.episode_id.in_(batch))
-        found.update((id, None if vector is None else decode_vector(vector)) for id, vector in conn.execute(query))
+        columns = (entries.c.id, entries.c.vector, entries.c.embedder)
+        query = select(*columns).where(entries.c.scope_key == scope_key, entries.c.episode_id.in_(batch))
+        for id, vector, embedder in conn.execute(query):
+            found[id] = None if vector is None or embedder != embedder_id else decode_vector(vector)
     return found
 
 

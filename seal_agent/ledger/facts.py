@@ -155,11 +155,13 @@ def _build(conn: Connection, rows: Sequence[Row[Any]]) -> list[Fact]:  # Any: ev
     ]
 
 
-def fact_vectors(conn: Connection, fact_ids: Collection[str]) -> dict[str, Vectors]:
-    """Return the vectors of these facts' entries; facts that are not told or not embedded are left out."""
+def fact_vectors(conn: Connection, fact_ids: Collection[str], embedder_id: str | None = None) -> dict[str, Vectors]:
+    """Return the vectors of these facts' entries, of one embedder where it is named; facts without one, or not told, are left out."""
     found: dict[str, Vectors] = {}
     for batch in batches(list(dict.fromkeys(fact_ids))):
         query = select(entries.c.fact_id, entries.c.vector).where(entries.c.fact_id.in_(batch), entries.c.vector.is_not(None))
+        if embedder_id is not None:
+            query = query.where(entries.c.embedder == embedder_id)
         found.update({fact_id: decode_vector(vector) for fact_id, vector in conn.execute(query)})
     return found
 
