@@ -1,14 +1,16 @@
 """The same LoRA with a smaller update."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
-from seal_agent.adapters.scale import WEIGHTS, scaled
-from seal_agent.errors import UsageError
+from seal_agent.adapters.manifest import WEIGHTS
+from seal_agent.adapters.scale import multiplied, scaled
+from seal_agent.errors import IntegrityError, UsageError
 from seal_agent.testing import InstantTrainer, ScriptedModel
 from seal_agent.types import Example, Turn, silent
 
@@ -29,6 +31,47 @@ def test_the_update_is_multiplied_by_the_factor(candidate: Path, tmp_path: Path,
     for name in before:
         np.testing.assert_allclose(after[name], before[name] * (factor if ".lora_B." in name else 1.0), rtol=1e-6)
         assert after[name].dtype == before[name].dtype
+
+
+@pytest.mark.parametrize(
+    ("whole", "smaller"),
+    [
+        (0x3F80, 0x3EC0),
+        (0x3F82, 0x3EC3),
+        pytest.param(0x3F81, 0x3EC2, id="halfway between two, up to the even one"),
+        pytest.param(0x3F83, 0x3EC4, id="halfway between two, down to the even one"),
+        pytest.param(0xBF81, 0xBEC2, id="negative"),
+        (0x0000, 0x0000),
+        pytest.param(0x7F80, 0x7F80, id="infinity"),
+        pytest.param(0xFF80, 0xFF80, id="minus infinity"),
+    ],
+)
+def test_bfloat16_is_rounded_to_the_nearest(whole: int, smaller: int) -> None:
+    assert multiplied(whole.to_bytes(2, "little"), "BF16", 0.375) == smaller.to_bytes(2, "little")
+
+
+def test_what_is_no_number_does_not_become_one() -> None:
+    for bits in (0x7FC0, 0x7FFF, 0xFFC0, 0xFFFF):
+        [scaled_down] = np.frombuffer(multiplied(bits.to_bytes(2, "little"), "BF16", 0.5), "<u2")
+        assert scaled_down & 0x7F80 == 0x7F80
+        assert scaled_down & 0x007F
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_values_keep_their_type(dtype: type[np.floating[Any]], tmp_path: Path) -> None:
+    values = np.linspace(-1, 1, 7, dtype=dtype)
+    (tmp_path / "one").mkdir()
+    save_file({"x.lora_A.weight": values, "x.lora_B.weight": values}, tmp_path / "one" / WEIGHTS)
+    found = load_file(scaled(tmp_path / "one", tmp_path / "other", 0.3) / WEIGHTS)
+    np.testing.assert_array_equal(found["x.lora_B.weight"], values * dtype(0.3), strict=True)
+    np.testing.assert_array_equal(found["x.lora_A.weight"], values, strict=True)
+
+
+def test_weights_that_are_no_such_file_are_named(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / WEIGHTS).write_bytes(b"\x02\0\0\0\0\0\0\0{")
+    with pytest.raises(IntegrityError, match=WEIGHTS):
+        scaled(tmp_path / "one", tmp_path / "other", 0.5)
 
 
 def test_the_original_is_left_as_it_is(candidate: Path, tmp_path: Path) -> None:

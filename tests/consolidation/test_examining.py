@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from seal_agent.adapters.artefact import verify
-from seal_agent.adapters.scale import WEIGHTS
+from seal_agent.adapters.manifest import WEIGHTS
 from seal_agent.consolidation.bundled import general_questions
 from seal_agent.ledger import adapters
 from seal_agent.testing import ScriptedModel
