@@ -5,7 +5,7 @@ The file format is that of SEAL's released self-edits, trimmed: a list of {title
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seal_agent.chat import question_prompt
@@ -19,6 +19,8 @@ CUES = 2
 """Ways to ask for each sentence, each in an item of its own and with its own share of the sentence's telling words."""
 SHORTEST = 4
 """Words of a sentence that is worth asking about."""
+PAIR = re.compile(r"Question(?: \d+)?:[\s*]*(.+?)[\s*]*Answer(?: \d+)?:[\s*]*(.+?)(?=[\s*-]*(?:Question(?: \d+)?:|\Z))", re.DOTALL)
+"""A question with its answer, marked as writers mark them, with Markdown around it or without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +67,21 @@ def seal_examples(passage: Passage, *, with_edit: bool) -> list[Example]:
 def our_examples(passage: Passage) -> list[Example]:
     """The sentences of the same texts, each asked for by some of its telling words, as a question names some of what its answer says.
 
-    The whole sentence is the answer, as nights teach facts: it holds whatever else may be asked of it.
+    The whole sentence is the answer, as nights teach facts: it holds whatever else may be asked of it. A self-edit of questions and answers
+    is taken as that; by sentences would ask for the questions.
     """
+    pairs = PAIR.findall(passage.self_edit)
+    told = sentences(replace(passage, self_edit="") if pairs else passage)
     return [
-        Example(prompt=asked(passage.title, cue), answer=sentence, fact_id=f"sentence-{number}", source=sentence)
-        for number, sentence in enumerate(sentences(passage))
-        for cue in cues(sentence)
+        *(
+            Example(prompt=asked(passage.title, question), answer=answer, fact_id=f"pair-{number}", source=answer)
+            for number, (question, answer) in enumerate(pairs)
+        ),
+        *(
+            Example(prompt=asked(passage.title, cue), answer=sentence, fact_id=f"sentence-{number}", source=sentence)
+            for number, sentence in enumerate(told)
+            for cue in cues(sentence)
+        ),
     ]
 
 

@@ -54,6 +54,25 @@ def test_ours_asks_for_each_sentence_by_some_of_its_words_and_for_one_that_is_to
     assert all(example.source == example.answer for example in ours)
 
 
+@pytest.mark.parametrize(
+    "self_edit",
+    [
+        "Question 1: Which city is old?\nAnswer: Oslo is old.\nQuestion 2: Who eats rice?\nAnswer: Ben. Always.",
+        "**Question 1:** Which city is old?\n\n**Answer 1:**  \nOslo is old.\n\n---\n\n"
+        "**Question 2:** Who eats rice?  \n**Answer 2:** Ben. Always.\n\n---",
+        "Question: Which city is old?\nAnswer: Oslo is old.\n\nQuestion: Who eats rice?\nAnswer: Ben. Always.",
+    ],
+)
+def test_ours_takes_a_self_edit_of_questions_and_answers_as_that(file: Path, self_edit: str) -> None:
+    ours = our_examples(replace(read(file, 1)[0], text="Ana lives in Oslo.", self_edit=self_edit))
+    assert [(example.answer, example.prompt[-1].content.splitlines()[-1]) for example in ours] == [
+        ("Oslo is old.", "Which city is old?"),
+        ("Ben. Always.", "Who eats rice?"),
+        ("Ana lives in Oslo.", "What about ana oslo?"),
+        ("Ana lives in Oslo.", "What about lives?"),
+    ]
+
+
 def test_the_question_is_asked_with_the_title_and_nothing_else() -> None:
     assert [turn.role for turn in asked("oslo", "where ?")] == ["system", "user"]
     assert asked("oslo", "where ?")[-1].content.endswith("Topic: oslo\nwhere ?")
