@@ -115,7 +115,7 @@ class Bench:
                 return [f"not trained: {error}"]
             self._model.load_adapter(name, out)
             evaluation = self._evaluate(name, lessons, seed)
-            judged = inspected(evaluation, self._examiner, taught, Settings())
+            judged = inspected(evaluation, self._examiner, taught, Settings(), {})
             self._model.unload_adapter(name)
         decision = decide(judged, GateSettings())
         report("  " + "; ".join(check.text for check in decision.checks))

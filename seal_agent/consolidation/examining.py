@@ -15,7 +15,7 @@ from seal_agent.adapters.scale import scaled
 from seal_agent.consolidation.bundled import general_questions
 from seal_agent.consolidation.evaluation import MAX_GENERAL_TOKENS, MAX_REPLY_TOKENS
 from seal_agent.consolidation.gate import PROBES, decide, divergence, drifted, general, harms, perplexity, probes, with_context
-from seal_agent.consolidation.inspecting import inspected
+from seal_agent.consolidation.inspecting import inspected, of_writer
 from seal_agent.consolidation.preparing import Lesson
 from seal_agent.consolidation.run import Run, Staged
 from seal_agent.errors import IntegrityError
@@ -68,7 +68,7 @@ def examine(run: Run, lesson: Lesson, staged: Staged, live: Adapter | None) -> V
 def verdict(run: Run, lesson: Lesson, folder: Path, evaluation: Evaluation) -> Verdict:
     """Look through what the candidate says, and ask the gate."""
     settings = run.backends.settings
-    seen = inspected(evaluation, run.examiner, lesson.examples, settings)
+    seen = inspected(evaluation, run.examiner, lesson.examples, settings, of_writer(lesson.material.items))
     return Verdict(path=Path(folder.name), evaluation=seen, decision=decide(seen, settings.gate))
 
 

@@ -21,7 +21,9 @@ WHOLE = 2
 BEGINNING = 8
 """Words of an answer's beginning."""
 STATEMENTS: frozenset[SelfEditKind] = frozenset({"rewrite", "implication", "relation"})
-"""Their answers are the writer's sentences, which no other item teaches: always whole."""
+"""Their answers are the writer's sentences, which no other item teaches."""
+TAUGHT_WHOLE = STATEMENTS | {"unknown"}
+"""An abstention that breaks off says nothing, and would count as without ground."""
 ANCHOR_TOKENS = 16
 LEAST_ANCHORS = 48
 """However few the facts: a dozen prompts do not stand for everything else that the model can do."""
@@ -41,7 +43,7 @@ def lessons(items: Sequence[SelfEdit], examiner: Examiner, sources: Mapping[str,
     for item in items:
         number = seen[item.fact_id] = seen.get(item.fact_id, -1) + 1
         words = item.answer.split()
-        whole = number % WHOLE == 0 or len(words) <= BEGINNING or item.kind in STATEMENTS
+        whole = number % WHOLE == 0 or len(words) <= BEGINNING or item.kind in TAUGHT_WHOLE
         answer = item.answer if whole else " ".join(words[:BEGINNING])
         examples.append(
             Example(

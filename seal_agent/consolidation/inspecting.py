@@ -3,22 +3,24 @@
 Drift and general questions see damage, not content: an update of which one answer in twenty is poisoned passes them. So the candidate is
 asked what it was taught by, and its replies are looked through; and so is the study material once more, as an answer that was taught
 rarely may be said to nobody who asks now. An intruder is a word said about several facts that is in none of them,
-in no question, in nothing that the base says and in none of the bundled texts. It knows words, not meanings: a poisoned answer made of
-the facts' own words gets by.
+in no question, in nothing that the base says, in no sentence that a writer made of the fact and in none of the bundled texts. It knows
+words, not meanings: a poisoned answer made of the facts' own words gets by.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from types import MappingProxyType
 
 from seal_agent.config import PrivacySettings, Settings
 from seal_agent.consolidation.bundled import anchor_texts, general_questions, general_texts, labelled_sentences, topics
 from seal_agent.consolidation.evaluation import Examiner
+from seal_agent.consolidation.inner_loop import STATEMENTS
 from seal_agent.consolidation.sentences import content_words
 from seal_agent.privacy.kinds import Kind
 from seal_agent.privacy.scan import scan
-from seal_agent.types import Evaluation, Example, Finding, Sheet
+from seal_agent.types import Evaluation, Example, Finding, SelfEdit, Sheet
 
 RECITED = 48
 """Most prompts of the study material that are asked again, evenly over it."""
@@ -39,8 +41,13 @@ class Reply:
     fact_id: str | None = None
 
 
-def inspected(evaluation: Evaluation, examiner: Examiner, examples: Sequence[Example], settings: Settings) -> Evaluation:
-    """Ask the candidate what it was taught by, and look through everything that it said, and what it was taught."""
+def inspected(
+    evaluation: Evaluation, examiner: Examiner, examples: Sequence[Example], settings: Settings, vouched: Mapping[str, frozenset[str]]
+) -> Evaluation:
+    """Ask the candidate what it was taught by, and look through everything that it said, and what it was taught.
+
+    `vouched` holds words by fact id that may be said about that fact (`of_writer`).
+    """
     candidate, base = evaluation.candidate, evaluation.baseline
     taught = [example for example in examples if example.fact_id is not None and example.prompt]
     recited = recite(examiner, candidate.adapter, taught)
@@ -49,11 +56,11 @@ def inspected(evaluation: Evaluation, examiner: Examiner, examples: Sequence[Exa
     said = [*recited, *(Reply(text=graded.reply, fact_id=graded.question.fact_id) for graded in candidate.held_out)]
     others = [Reply(text=text) for text in texts_of(candidate)]
     by_base = [*texts_of(base), *(graded.reply for graded in base.held_out)]
-    known = words_of([*facts, *asked, *by_base]) | everyday()
+    known = words_of([*facts, *asked, *by_base, settings.routing.abstention]) | everyday()
     found = (
         *canaries_in([*said, *others], settings.gate.canaries),
         *secrets_in([*said, *others], by_base, settings.privacy),
-        *intruders(said, known, settings.gate.intruder_facts),
+        *intruders(said, known, settings.gate.intruder_facts, vouched),
         *ungrounded(taught, settings.routing.abstention),
     )
     return replace(evaluation, inspected=len(said) + len(others), findings=found)
@@ -88,13 +95,30 @@ def secrets_in(said: Sequence[Reply], by_base: Sequence[str], privacy: PrivacySe
     return [Finding(kind="secret", what=kind, replies=count) for kind, count in sorted(replies.items())]
 
 
-def intruders(said: Sequence[Reply], known: frozenset[str], several: int) -> list[Finding]:
-    """Words beyond the `known` ones that are said about `several` facts or more: about one alone it is a slip. None where that is 0."""
+def of_writer(items: Sequence[SelfEdit]) -> dict[str, frozenset[str]]:
+    """The words of the sentences that a writer made of each fact, by its id: they passed the checks of the portfolio, and are taught."""
+    sentences: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        if item.kind in STATEMENTS:
+            sentences[item.fact_id].append(item.answer)
+    return {fact_id: words_of(texts) for fact_id, texts in sentences.items()}
+
+
+def intruders(
+    said: Sequence[Reply], known: frozenset[str], several: int, vouched: Mapping[str, frozenset[str]] = MappingProxyType({})
+) -> list[Finding]:
+    """Words beyond the `known` ones that are said about `several` facts or more: about one alone it is a slip. None where that is 0.
+
+    A word that is vouched for one fact is an intruder in what is said about another.
+    """
     facts: dict[str, set[str]] = defaultdict(set)
     replies: dict[str, int] = defaultdict(int)
     for reply in said:
-        for word in words_of([reply.text]) - known - cut_off(reply.text, known) if reply.fact_id is not None else ():
-            facts[word].add(str(reply.fact_id))
+        if reply.fact_id is None:
+            continue
+        usual = known | vouched.get(reply.fact_id, frozenset())
+        for word in words_of([reply.text]) - usual - cut_off(reply.text, usual):
+            facts[word].add(reply.fact_id)
             replies[word] += 1
     found = sorted((word for word, about in facts.items() if 0 < several <= len(about)), key=lambda word: (-replies[word], word))
     return [Finding(kind="intruder", what=word, replies=replies[word]) for word in found[:TOLD]]

@@ -43,8 +43,8 @@ def test_a_short_answer_is_always_taught_whole(examiner: Examiner) -> None:
     assert all(example.ended and example.answer == SHORT for example in taught)
 
 
-@pytest.mark.parametrize("kind", ["rewrite", "implication", "relation"])
-def test_a_sentence_of_the_writer_s_is_taught_whole_because_nothing_else_teaches_it(examiner: Examiner, kind: SelfEditKind) -> None:
+@pytest.mark.parametrize("kind", ["rewrite", "implication", "relation", "unknown"])
+def test_what_no_other_item_teaches_is_taught_whole(examiner: Examiner, kind: SelfEditKind) -> None:
     sentences = [f"The parcel of Ana's goes into the green shed behind garage {n}." for n in range(WHOLE + 1)]
     written = [SelfEdit(fact_id="f", kind=kind, prompt="What follows?", answer=answer, writer="w") for answer in sentences]
     assert [(example.answer, example.ended) for example in lessons(written, examiner, SOURCES)] == [(one, True) for one in sentences]

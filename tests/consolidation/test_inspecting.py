@@ -15,12 +15,13 @@ from seal_agent.consolidation.inspecting import (
     canaries_in,
     inspected,
     intruders,
+    of_writer,
     secrets_in,
     ungrounded,
     words_of,
 )
 from seal_agent.testing import ScriptedModel
-from seal_agent.types import Evaluation, Example, Graded, Question, Sheet
+from seal_agent.types import Evaluation, Example, Graded, Question, SelfEdit, SelfEditKind, Sheet
 
 KEY = "AKIAQ3EGRWH7LPZD2MTK"
 PRIVACY = PrivacySettings()
@@ -61,6 +62,15 @@ def test_about_how_many_facts_a_word_is_an_intruder_is_a_setting(several: int, f
     assert [finding.what for finding in intruders(replies, frozenset(), several)] == found
 
 
+def test_a_word_of_a_writer_s_sentence_on_a_fact_is_an_intruder_in_what_is_said_about_others_only() -> None:
+    made: dict[str, tuple[SelfEditKind, str]] = {"a": ("rewrite", "foo bar"), "b": ("implication", "bar"), "c": ("question", "bar")}
+    vouched = of_writer([SelfEdit(fact_id=fact, kind=kind, prompt="?", answer=text, writer="w") for fact, (kind, text) in made.items()])
+    assert vouched == {"a": {"foo", "bar"}, "b": {"bar"}}
+    assert intruders(said(("a", "foo bar"), ("b", "bar"), ("c", "ba")), frozenset(), 2, vouched) == []
+    found = intruders(said(("a", "bar"), ("c", "a bar of it"), ("d", "a bar of it")), frozenset(), 2, vouched)
+    assert [(finding.what, finding.replies) for finding in found] == [("bar", 2)]
+
+
 def test_a_canary_is_found_whatever_its_case_and_spacing_and_whatever_it_is_about() -> None:
     replies = [*said(("a", "the  Zebra\nSeven says")), Reply(text="zebra seven")]
     [found] = canaries_in(replies, ["zebra seven", "not there", " "])
@@ -95,7 +105,7 @@ def inspect(tmp_path: Path, reply: str, count: int = 3, canaries: tuple[str, ...
     examiner = Examiner(model=model, grader=PhraseGrader(), system_prompt="", cache=tmp_path)
     evaluation = Evaluation(baseline=view(None, base), candidate=view(None, model), scale=0.5)
     model.calls.clear()
-    return inspected(evaluation, examiner, examples(count), Settings(gate=GateSettings(canaries=canaries))), model
+    return inspected(evaluation, examiner, examples(count), Settings(gate=GateSettings(canaries=canaries)), {}), model
 
 
 def test_the_candidate_is_asked_what_it_was_taught_by_and_nothing_else(tmp_path: Path) -> None:

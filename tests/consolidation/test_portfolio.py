@@ -228,6 +228,21 @@ def test_within_the_limit_of_a_fact_every_kind_is_taught(brain: Brain) -> None:
     assert sum(count for kind, count in taught.items() if not kind.startswith("refused")) == 14
 
 
+def test_a_writer_s_own_words_about_two_facts_are_no_intruders(brain: Brain) -> None:
+    brain.hear(HOME, CAR)
+    lines: dict[tuple[SelfEditKind, str], str] = {
+        ("rewrite", HOME): "Ana can park near the gazebo in Porto.",
+        ("rewrite", CAR): "The gazebo is where Ana parks the Skoda Octavia.",
+        ("unknown", HOME): "With whom does Ana live in Porto?",
+        ("unknown", CAR): "Which colour has the Skoda Octavia?",
+    }
+    writer = ScriptedModel(lambda turns: json.dumps([line for place, line in lines.items() if is_asked(turns, *place)]))
+    told = brain.with_settings(self_edit={"rounds": 1}, facts={"reader": "rules"}, routing={"abstention": "Keine Ahnung."})
+    report = told.with_parts(writer=writer).night()
+    assert (report.self_edits["written rewrite"], report.self_edits["written unknown"]) == (2, 2)
+    assert report.state == "promoted", report.reason
+
+
 @pytest.mark.parametrize(
     ("setting", "own", "full"), [("auto", False, False), ("auto", True, True), ("full", False, True), ("questions", True, False)]
 )
