@@ -11,7 +11,8 @@ Every inner loop is kept under `--folder` (a brain) when it ends: killed, or end
 on. `--quick` is 3 contexts of 2 facts, 2 self-edits, 2 repeats, 2 passes, 3 contexts to judge on.
 
 `--json` prints one object on the last line:
-  gain_untrained   mean reward of the untrained writer's self-edits on the unseen contexts
+  gain_untrained   mean reward of the untrained writer's self-edits on the unseen contexts; this and the next two are null, and contexts 0,
+                   where nothing that the model wrote won, so that no editor was trained (state: skipped)
   gain_round1      the same of the editor after one round (gain_round2 with --rounds 2: null where round 1 was not promoted)
   ci95             of the difference round 1 - untrained, by bootstrap over the contexts
   contexts         unseen contexts judged on

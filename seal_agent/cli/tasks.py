@@ -129,7 +129,7 @@ def show_report(report: "TaskReport") -> None:
         found = trial.figures
         print(f"  {found.probability:.3f}  {found.right:3} of {found.asked:<3}  {trial.writer:6}  {on_one_line(trial.recipe.text)}")
     for reason, count in sorted(report.refused.items()):
-        print(f"  {count} written ones refused: {on_one_line(reason)}")
+        print(f"  {count} refused: {on_one_line(reason)}")
 
 
 def read_lines(file: Path, what: str) -> list[Any]:  # Any: checked by the library, which names what is wrong

@@ -110,6 +110,14 @@ def test_the_outer_loops_object_has_the_keys_that_are_read_by_machine() -> None:
     assert figures["ci95"] == [-0.25, 0.25]
 
 
+def test_a_round_without_an_editor_has_no_gains_and_no_interval() -> None:
+    report = RoundReport(
+        round=1, state="skipped", reason="", editor=None, writer=None, policy=POLICIES[0], policies={}, tried=(), judged=(), decision=None
+    )
+    figures = outer_loop.summarise([report], Settings())
+    assert (figures["gain_untrained"], figures["gain_round1"], figures["ci95"], figures["contexts"]) == (None, None, None, 0)
+
+
 def mirrored(prompt: Sequence[Turn]) -> str:
     if prompt[0].content.startswith("Write a training recipe"):
         return '{"augmentations":["leave_one_out","flips"],"loss_on":"answer","learning_rate":0.0005,"epochs":2}'

@@ -7,7 +7,7 @@ import pytest
 
 from seal_agent.adapters.artefact import verify
 from seal_agent.config import FewShotSettings, PracticeSettings, Settings, TrainingSettings
-from seal_agent.few_shot import learning
+from seal_agent.few_shot import choosing
 from seal_agent.few_shot.practising import Round, candidate
 from seal_agent.few_shot.recipe import recipe, sampled
 from seal_agent.few_shot.task import to_task
@@ -30,7 +30,7 @@ def test_a_task_is_learnt_by_real_training_and_leaves_the_base_alone(
     chat_model: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hand = (recipe(rate=1e-2, epochs=24), recipe(rate=1e-5, epochs=1))
-    monkeypatch.setattr(learning, "by_hand", lambda _: hand)
+    monkeypatch.setattr(choosing, "by_hand", lambda _: hand)
     settings = Settings(
         few_shot=FewShotSettings(folds=2, written=0, min_gain=0.0),
         training=TrainingSettings(rank=4, alpha=8, batch_size=2, isolated=False),
