@@ -20,7 +20,7 @@ from seal_agent.errors import EmbeddingError, MissingDependencyError, ModelNotFo
 from seal_agent.ledger.adapters import learning_of, nearest_live
 from seal_agent.ledger.cycles import list_cycles
 from seal_agent.ledger.entries import turn_vectors
-from seal_agent.ledger.episodes import list_episodes
+from seal_agent.ledger.episodes import unextracted_ids
 from seal_agent.ledger.facts import TOLD, fact_vectors, list_facts
 from seal_agent.parts import Parts
 from seal_agent.protocols import Vectors
@@ -170,7 +170,7 @@ def known_of(connection: Connection, scope: ScopeId, live: Adapter, embedder_id:
         return None
     newer: dict[Place, Vectors] = {}
     for seen in (scope, *scope.ancestors):
-        unread = [episode.id for episode in list_episodes(connection, seen, unextracted_only=True)]
+        unread = unextracted_ids(connection, seen)
         for turn, vector in turn_vectors(connection, seen.key, unread, embedder_id).items():
             if vector is None or vector.shape != (dim,):
                 return None  # what may speak of the question can't be compared with it

@@ -137,6 +137,12 @@ def list_episodes(conn: Connection, scope: ScopeId, *, unextracted_only: bool = 
     return _build(conn, scope, conn.execute(query).all())
 
 
+def unextracted_ids(conn: Connection, scope: ScopeId) -> list[str]:
+    """The ids of `list_episodes(unextracted_only=True)`, in its order, without reading what was said: for each question, not each night."""
+    query = select(episodes.c.id).where(episodes.c.scope_key == scope.key, episodes.c.extracted_at.is_(None))
+    return list(conn.execute(query.order_by(episodes.c.at, episodes.c.seq)).scalars())
+
+
 def _build(conn: Connection, scope: ScopeId, rows: Sequence[Row[Any]]) -> list[Episode]:  # Any: every column of `episodes`
     turns: dict[str, list[Turn]] = {row.id: [] for row in rows}
     columns = (entries.c.episode_id, entries.c.role, entries.c.text, entries.c.name)

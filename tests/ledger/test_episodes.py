@@ -10,7 +10,16 @@ from sqlalchemy import Connection, text
 
 from seal_agent.errors import EmbeddingError, IntegrityError, InvalidTurnError, UnknownRecordError, UsageError
 from seal_agent.ledger.entries import get_entries, seqs_of
-from seal_agent.ledger.episodes import add_episode, add_episodes, count_episodes, get_episode, list_episodes, mark_extracted, scopes
+from seal_agent.ledger.episodes import (
+    add_episode,
+    add_episodes,
+    count_episodes,
+    get_episode,
+    list_episodes,
+    mark_extracted,
+    scopes,
+    unextracted_ids,
+)
 from seal_agent.ledger.facts import add_fact
 from seal_agent.ledger.ledger import Ledger
 from seal_agent.ledger.postings import placed_after, vectors_after
@@ -61,6 +70,7 @@ def test_an_id_is_a_scope_s_own(conn: Connection) -> None:
         assert [placed.thread for placed in placed_after(conn, scope.key, 0)] == ["s:s1"]
     mark_extracted(conn, BEN, ["e1"], NOW)
     assert [one.id for one in list_episodes(conn, ANA, unextracted_only=True)] == ["e1"]
+    assert unextracted_ids(conn, ANA) == ["e1"]
     with pytest.raises(UnknownRecordError, match="'e1' in 'default/support'"):
         get_episode(conn, SUPPORT, "e1")
 
@@ -105,7 +115,7 @@ def test_a_vector_of_another_length_under_the_same_embedder_is_refused(conn: Con
 def test_episodes_are_listed_oldest_first_by_their_time_not_their_arrival(conn: Connection) -> None:
     for id, at in (("late", minute(9)), ("early", minute(1)), ("second", minute(1))):
         add_episode(conn, episode(id, at=at), None, None)
-    assert [e.id for e in list_episodes(conn, ANA)] == ["early", "second", "late"]
+    assert [e.id for e in list_episodes(conn, ANA)] == ["early", "second", "late"] == unextracted_ids(conn, ANA)
 
 
 def test_extracted_episodes_are_left_out_on_request(conn: Connection) -> None:
