@@ -27,6 +27,8 @@ FENCED = re.compile(r"\s*(?:```(?:json)?\s*)?(\[.*\])\s*(?:```)?\s*", re.DOTALL)
 NAMED = re.compile(r"(?<=[\w,;:'’] )[A-Z][\w'’-]*|\d[\w:.,-]*")
 """Names within a sentence, and numbers anywhere: what must come from the fact."""
 MARKS = ".,:;!?'’"
+MOST_LINES = 24
+"""Of a list that are looked at: three times what is asked for, whatever a writer that ignores its limits goes on to write."""
 LONGEST = 60
 """Words of a sentence or question that is taken."""
 QUESTIONS: frozenset[SelfEditKind] = frozenset({"question", "reverse", "negative", "unknown"})
@@ -83,7 +85,9 @@ def drawn(task: Assignment, rows: Sequence[int], writer: Writer, desk: Desk, see
         if lines is None:
             desk.refused["not the asked form"] += 1
             continue
-        for line in lines:
+        if len(lines) > MOST_LINES:
+            desk.refused["more than was asked for"] += len(lines) - MOST_LINES
+        for line in lines[:MOST_LINES]:
             reason = flaw(line, row, prompt.kind, task, [*desk.of(task.facts[row]), *found[row]], writer)
             if reason is None:
                 found[row].append(item(line, prompt.kind, task.facts[row], len(found[row]), task.abstention, writer.model.id))

@@ -40,15 +40,14 @@ class Mixer:
     def rewrite(self, items: Sequence[Item], check: Callable[[], None]) -> int:
         """Put mixed answers in place of the given ones where there is a source; return how many kept the given one.
 
-        `check` is called between batches and raises to stop.
+        `check` is called before each token and raises to stop.
         """
         missing = [item for item in items if item.open_ids and not item.anchor]
         for _ in range(TRIES):
             failed = []
             for first in range(0, len(missing), ROWS):
-                check()
                 batch = missing[first : first + ROWS]
-                for item, target in zip(batch, self._write(batch), strict=True):
+                for item, target in zip(batch, self._write(batch, check), strict=True):
                     if self._tells(item, target):
                         item.ids = item.ids[: item.start] + target
                     else:
@@ -56,12 +55,13 @@ class Mixer:
             missing = failed
         return len(missing)
 
-    def _write(self, batch: Sequence[Item]) -> list[list[int]]:
+    def _write(self, batch: Sequence[Item], check: Callable[[], None]) -> list[list[int]]:
         expert = Speaker(self._view, [item.open_ids for item in batch], self._model)
         naive = Speaker(self._view, [item.ids[: item.start] for item in batch], self._model)
         limits = [self._limit(item) for item in batch]
         targets: list[list[int]] = [[] for _ in batch]
         while any(is_open(target, limit, self._model.end_id) for target, limit in zip(targets, limits, strict=True)):
+            check()
             said = [
                 without if self._order.random() < self._share else within
                 for within, without in zip(expert.choices, naive.choices, strict=True)

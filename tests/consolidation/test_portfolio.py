@@ -14,7 +14,7 @@ from seal_agent.consolidation.coverage import (
     reward_by_coverage,
     reward_by_likelihood,
 )
-from seal_agent.consolidation.portfolio import Assignment, parsed, portfolio
+from seal_agent.consolidation.portfolio import MOST_LINES, Assignment, parsed, portfolio
 from seal_agent.consolidation.prompts import FULL_PORTFOLIO, NOTE
 from seal_agent.consolidation.self_edit import Material, Writer
 from seal_agent.testing import ScriptedModel
@@ -136,6 +136,12 @@ def test_a_writer_that_can_not_keep_to_the_form_writes_nothing() -> None:
     material = write(Scribe(question="1. Where do I live?"))
     assert material.items == ()
     assert material.refused == {"not the asked form": 1}
+
+
+def test_of_a_list_of_more_than_was_asked_for_the_beginning_is_looked_at() -> None:
+    material = write(Scribe(question=[f"Do I live in Porto {number}?" for number in range(60)]))
+    assert len(material.items) + sum(count for why, count in material.refused.items() if why != "more than was asked for") == MOST_LINES
+    assert material.refused["more than was asked for"] == 60 - MOST_LINES
 
 
 def test_where_a_fact_stays_short_more_is_written_with_other_draws_and_where_it_does_not_no_more_is() -> None:

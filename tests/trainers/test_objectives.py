@@ -55,7 +55,7 @@ def test_a_teacher_sees_the_source_and_its_likeliest_tokens_are_kept(chat_model:
 def test_mixed_answers_are_the_experts_where_nothing_is_mixed_in(chat_model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seal_agent.trainers.mixing.tells", lambda target, answer: True)
     items = tiny_trainer(chat_model)._encode([replace(example, ended=False) for example in SOURCED])
-    targets = Mixer(chat_model, 0.0, seed=0)._write(items)
+    targets = Mixer(chat_model, 0.0, seed=0)._write(items, nothing)
     for example, item, target in zip(SOURCED, items, targets, strict=True):
         said = chat_model.generate([with_source(example).prompt], max_tokens=len(item.ids) - item.start)[0].text
         assert chat_model.tokenizer.decode(target, skip_special_tokens=True) == said
@@ -63,7 +63,7 @@ def test_mixed_answers_are_the_experts_where_nothing_is_mixed_in(chat_model: Loc
 
 def test_mixed_answers_are_the_same_for_a_seed_and_others_for_another(chat_model: LocalModel) -> None:
     items = tiny_trainer(chat_model)._encode([replace(example, ended=False) for example in SOURCED])
-    first, again, other = (Mixer(chat_model, 0.5, seed)._write(items) for seed in (0, 0, 1))
+    first, again, other = (Mixer(chat_model, 0.5, seed)._write(items, nothing) for seed in (0, 0, 1))
     assert first == again
     assert first != other
 
@@ -82,6 +82,19 @@ def test_writing_targets_can_be_stopped(chat_model: LocalModel, tmp_path: Path) 
             SOURCED, probes=(), out=tmp_path / "out", seed=0, progress=lambda _: None, should_stop=lambda: True
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stop_is_heard_while_a_long_target_is_written(chat_model: LocalModel) -> None:
+    looks = iter(range(2))
+
+    def check() -> None:
+        if next(looks, None) is None:
+            raise CycleInterruptedError("stopped")
+
+    [item] = tiny_trainer(chat_model)._encode([replace(SOURCED[0], answer="red fish " * 20, ended=False)])
+    with pytest.raises(CycleInterruptedError):
+        Mixer(chat_model, 0.0, seed=0).rewrite([item], check)
+    assert len(item.ids) - item.start == 40
 
 
 @pytest.mark.parametrize(
