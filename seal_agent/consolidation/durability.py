@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from seal_agent.consolidation.bundled import kept_vectors, labelled_sentences
-from seal_agent.consolidation.sentences import words
+from seal_agent.consolidation.sentences import content_words, words
 from seal_agent.protocols import Embedder, Vectors
 from seal_agent.types import FactKind
 
@@ -35,6 +35,29 @@ ASKING = re.compile(
     re.IGNORECASE,
 )
 """A question about the other side's affairs, with its question mark or without."""
+
+BRIEF = 3
+"""Words; a sentence of fewer says little, unless it tells what the speaker is or likes."""
+SELF_DESCRIPTION = re.compile(r"(?:i['’]?m|i am) ([\w’'/-]+)[\s.!]*", re.IGNORECASE)
+BARE_PREFERENCE = re.compile(r"(?:prefer|love|hate|dislike|detest|avoid) ([\w’'/-]+)[\s.!]*", re.IGNORECASE)
+PASSING = frozenset(
+    " ".join(
+        (
+            "absent afraid alive alone alright amazed amused angry annoyed anxious ashamed asleep astonished available awake aware away",
+            "back baffled better bored broke busy calm certain clear clueless cold comfortable concerned confident confused content",
+            "convinced curious delayed delighted desperate devastated disappointed disgusted distracted dizzy drained drunk dumb early",
+            "easy elated elsewhere embarrassed excited exhausted fed fine finished first flexible floored free freezing frustrated full",
+            "furious game glad gone good grateful great guilty gutted happy heartbroken here home honest hooked hopeful hopeless",
+            "horrified hot hungry hurt hyped ill impatient impressed innocent inside interested intrigued irritated jealous joyful last",
+            "late lonely lost lucky mad miserable mistaken nauseous nearby nervous new next numb offline ok online outside overjoyed",
+            "overwhelmed peckish perplexed pleased positive prepared present proud pumped puzzled ready relaxed relieved restless sad",
+            "safe satisfied scared serious set shocked sick sleepy sold sorry speechless starved stressed stuck stumped stunned sure",
+            "surprised suspicious swamped tempted terrified thankful thirsty thrilled tired today tonight touched troubled unavailable",
+            "unconvinced undecided uneasy unhappy unlucky unsure upset useless wary weary wet wonderful worn worried wrong",
+        )
+    ).split()
+)
+"""What somebody is for an hour or a day: "I'm fine" is no fact, "I'm vegetarian" is one. Words in -ing pass as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +111,17 @@ def cues(sentence: str) -> float:
         bonus -= 0.6
     elif sentence.rstrip().endswith("?") and not REQUEST.search(sentence):
         bonus -= 0.35
-    if len(words(sentence)) < 3:
+    if is_brief(sentence):
         bonus -= 0.4
     return bonus
+
+
+def is_brief(sentence: str) -> bool:
+    """Whether a sentence is too short to say anything that lasts. "I am" counts as the "I'm" that it is short for."""
+    bare = sentence.strip()
+    described = SELF_DESCRIPTION.fullmatch(bare)
+    said = described or BARE_PREFERENCE.fullmatch(bare)
+    if said is None:
+        return len(words(sentence)) < BRIEF
+    word = said[1].lower()
+    return word in PASSING or not content_words(word) or (described is not None and word.endswith("ing"))
