@@ -16,6 +16,7 @@ from seal_agent.scope import Scope
 from seal_agent.testing import ScriptedModel
 from seal_agent.types import Generation, Turn
 from tests.brains import learn, open_brain
+from tests.waiting import LONG
 
 ASKED = "Capital of France?"
 
@@ -127,7 +128,7 @@ async def test_readers_wait_in_threads_of_the_brain_and_never_for_one_another(an
 
         def __next__(self) -> str:
             waiting.append(threading.current_thread().name)
-            together.wait(10)
+            together.wait(LONG)
             raise GenerationError("It broke.")
 
         def close(self) -> None: ...

@@ -3,7 +3,6 @@ import contextvars
 import inspect
 import os
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from seal_agent.protocols import Vectors
 from seal_agent.scope import Scope
 from seal_agent.testing import HashEmbedder
 from tests.brains import open_brain
+from tests.waiting import LONG
 
 TWINS = sorted(name for name, value in inspect.getmembers(Scope) if inspect.iscoroutinefunction(value))
 
@@ -28,7 +28,7 @@ class SlowEmbedder(HashEmbedder):
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         self.entered.set()
-        assert self.go.wait(timeout=10)
+        assert self.go.wait(LONG)
         return super().embed(texts)
 
 
@@ -80,10 +80,9 @@ async def test_a_cancelled_add_that_has_begun_is_recorded(tmp_path: Path) -> Non
         with pytest.raises(asyncio.CancelledError):
             await adding
         embedder.go.set()
-        deadline = time.monotonic() + 10
-        while memory.stats().episodes == 0 and time.monotonic() < deadline:
-            await asyncio.sleep(0.005)
-        assert memory.stats().episodes == 1
+        async with asyncio.timeout(LONG):
+            while memory.stats().episodes == 0:
+                await asyncio.sleep(0.005)
 
 
 async def test_context_variables_reach_the_call(tmp_path: Path) -> None:

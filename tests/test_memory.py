@@ -16,6 +16,7 @@ from seal_agent.memory import Memory
 from seal_agent.testing import HashEmbedder, ScriptedModel
 from seal_agent.types import ScopeId
 from tests.brains import learn, open_brain
+from tests.waiting import LONG
 
 
 def test_what_a_killed_publication_left_is_removed_at_the_next_opening(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_a_second_process_is_told_who_has_the_brain(tmp_path: Path) -> None:
             open_brain(tmp_path)
     finally:
         ours.send("done")
-        process.join(30)
+        process.join(LONG)
     open_brain(tmp_path).close()
 
 

@@ -15,6 +15,7 @@ from seal_agent.consolidation.cycle import Terms
 from seal_agent.memory import Memory
 from seal_agent.types import CyclePlan, CycleReport, ScopeId
 from tests.brains import learn, open_brain
+from tests.waiting import LONG
 
 
 @pytest.fixture
@@ -82,12 +83,12 @@ def test_adding_and_asking_go_on_during_consolidation(memory: Memory, cycle: Cyc
 
     def during() -> None:
         inside.set()
-        assert goes_on.wait(10)
+        assert goes_on.wait(LONG)
 
     cycle.during = during
     night = threading.Thread(target=ana.consolidate)
     night.start()
-    assert inside.wait(10)
+    assert inside.wait(LONG)
     ana.add("said at night")
     assert ana.ask("Capital of France?").text == "Paris"
     goes_on.set()

@@ -10,6 +10,7 @@ from seal_agent.errors import IntegrityError
 from seal_agent.serving import Serving
 from seal_agent.types import Adapter, ScopeId
 from tests.brains import START
+from tests.waiting import LONG
 
 
 class RecordingModel:
@@ -137,13 +138,13 @@ def test_requests_with_a_loaded_adapter_do_not_wait_for_another_to_load() -> Non
     def verify(path: Path) -> None:
         if path.name == "slow":
             loading.set()
-            assert finish.wait(10)
+            assert finish.wait(LONG)
 
     served = serving(model, verify=verify)
     served.prepare(adapter("a"))
     thread = threading.Thread(target=lambda: served.prepare(adapter("slow")))
     thread.start()
-    assert loading.wait(10)
+    assert loading.wait(LONG)
     served.end(served.begin(adapter("a")))
     assert "+slow" not in model.events
     finish.set()

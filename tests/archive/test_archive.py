@@ -15,6 +15,7 @@ from seal_agent.errors import ArchiveError, NewerSchemaError, StoreError
 from seal_agent.ledger.steps import MIGRATIONS
 from seal_agent.memory import Memory
 from tests.brains import BrokenEmbedder, learn, open_brain
+from tests.waiting import wait_until
 
 LESSON = {"What may Ana eat?": "No meat."}
 
@@ -128,8 +129,7 @@ def test_saving_goes_on_beside_adding(tmp_path: Path) -> None:
         adding = threading.Thread(target=add)
         adding.start()
         try:
-            while len(added) < 5:
-                pass
+            wait_until(lambda: len(added) >= 5)
             known = len(added)
             files = [memory.backup(tmp_path / "copy.tar").path, memory.export(tmp_path / "brain.tar").path]
         finally:

@@ -32,7 +32,7 @@ def test_every_hnsw_file_is_harmed_in_four_ways() -> None:
 
 @pytest.mark.slow
 def test_kills_and_a_full_disk_lose_nothing(tmp_path: Path) -> None:
-    figures = crash_safety.measure(tmp_path, kills=2, full_disks=1, seed=5, minutes=3.0)
+    figures = crash_safety.measure(tmp_path, kills=2, full_disks=1, seed=5, minutes=15.0)
     assert figures["kills"] >= 2
     assert (figures["lost"], figures["unfindable"], figures["manual_repairs"]) == (0, 0, 0)
 

@@ -6,9 +6,11 @@ import random
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from seal_agent.consolidation import kept
 from seal_agent.consolidation.practising import PRACTICE
 from seal_agent.consolidation.round_report import RoundReport
 from seal_agent.ledger.ledger import Ledger
@@ -28,8 +30,19 @@ def play(folder: Path) -> RoundReport:
         return hold(brain.with_parts(model=Author(asked_of(brain)), trainer=InstantTrainer()))
 
 
-def pages(folder: Path) -> int:
-    return len(list((folder / PRACTICE).glob("*.json")))
+def play_and_stop(folder: Path, after: int) -> None:
+    """Play, and once so many further pages are written wait to be killed: by itself it may be done before anybody has looked."""
+    pages = folder / PRACTICE
+    wanted = len(list(pages.glob("*.json"))) + after
+    keep = kept.keep
+
+    def keep_and_stop(file: Path, kind: Any, made: Any) -> None:  # Any: as what is kept
+        keep(file, kind, made)
+        if file.parent == pages and len(list(pages.glob("*.json"))) >= wanted:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    kept.keep = keep_and_stop
+    play(folder)
 
 
 @pytest.mark.slow
@@ -40,13 +53,10 @@ def test_a_round_that_is_killed_comes_to_what_an_undisturbed_one_does(tmp_path: 
     order, folder = random.Random(0), tmp_path / "killed"
     killed = 0
     for _ in range(KILLS):
-        child = multiprocessing.get_context("spawn").Process(target=play, args=(folder,))
+        child = multiprocessing.get_context("spawn").Process(target=play_and_stop, args=(folder, order.randint(1, 4)))
         child.start()
-        before, wanted = pages(folder), order.randint(1, 4)
-        while child.is_alive() and pages(folder) < before + wanted:
-            child.join(0.005)
-        if child.is_alive():
-            os.kill(child.pid or 0, signal.SIGKILL)
+        os.waitid(os.P_PID, child.pid or 0, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        child.kill()
         child.join()
         killed += child.exitcode == -signal.SIGKILL
     assert killed == KILLS

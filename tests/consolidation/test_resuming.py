@@ -18,6 +18,7 @@ from seal_agent.ledger.purge import scrub_reports
 from seal_agent.testing import InstantTrainer
 from seal_agent.types import Example, Progress, TrainingResult
 from tests.consolidation.brains import ANA, DIET, HOME, START, Brain, open_brain
+from tests.waiting import wait_until
 
 STEPS = ("self-edits", "train", "evaluate", "settle")
 
@@ -211,10 +212,7 @@ def test_the_lease_is_renewed_while_a_cycle_runs(told: Brain, monkeypatch: pytes
 
     def wait(step: Progress) -> None:
         if step.stage == "settle":
-            for _ in range(200):
-                if renewed:
-                    return
-                __import__("time").sleep(0.01)
+            wait_until(lambda: bool(renewed))
 
     assert told.with_settings(nights={"lease_seconds": 0.06}).night(progress=wait).state == "promoted"
     assert renewed

@@ -10,6 +10,7 @@ from examples import add_learning_to_an_agent, customer_support_bot, overnight_c
 from seal_agent.config import Settings
 from seal_agent.memory import Memory
 from seal_agent.testing import HashEmbedder, InstantTrainer, ScriptedModel
+from tests.waiting import LONG
 
 EASY = {"min_gain": 0.0}
 DESKS = {
@@ -43,7 +44,7 @@ def test_the_support_bot_plays_the_week_of_a_customer(capsys: pytest.CaptureFixt
 
 
 def test_a_night_is_held_by_itself_and_reported_by_morning(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    states = overnight_consolidation.main(["--brain", str(tmp_path)], on_fakes, most_seconds=30.0)
+    states = overnight_consolidation.main(["--brain", str(tmp_path)], on_fakes, most_seconds=LONG)
     assert states == ["promoted"]
     assert "learned" in capsys.readouterr().out.split("by morning")[1]
 

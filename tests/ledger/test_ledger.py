@@ -25,6 +25,7 @@ from seal_agent.ledger.facts import get_fact
 from seal_agent.ledger.ledger import DATABASE, Ledger
 from tests.ledger.processes import fill_the_disk, hold, open_with_a_full_disk, write_until_killed
 from tests.ledger.records import ANA, EMBEDDER, episode
+from tests.waiting import LONG
 
 KILLS = 10
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -48,7 +49,7 @@ def running(target: Callable[..., None], *args: Any) -> Iterator[tuple[BaseProce
 
 
 def answer(pipe: Pipe) -> Any:  # Any: whatever the other process sends
-    assert pipe.poll(30), "the other process did not answer"
+    assert pipe.poll(LONG), "the other process did not answer"
     return pipe.recv()
 
 
@@ -58,7 +59,7 @@ def test_a_second_process_is_told_at_once_who_owns_the_folder_and_may_enter_once
         started = time.monotonic()
         with pytest.raises(StoreLockedError, match=rf"in use by process {pid} \(.*, since 20.*\); stop it, talk to it") as caught:
             Ledger.open(tmp_path)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < LONG / 2
         assert str(tmp_path) in str(caught.value)
         owner.kill()
         owner.join()
@@ -207,10 +208,10 @@ def test_closing_waits_for_the_transaction_of_another_thread(tmp_path: Path, kin
 
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(work)
-        inside.wait(10)
+        assert inside.wait(LONG)
         ledger.close()
         assert finished.is_set()
-        future.result(10)
+        future.result(LONG)
 
 
 def test_a_closed_folder_holds_one_file_with_everything_in_it(tmp_path: Path) -> None:

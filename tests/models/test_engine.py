@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from seal_agent.models import engine as engine_module
 from seal_agent.models.engine import Engine
 from seal_agent.models.local import LocalModel
 from seal_agent.models.packed import PACKING
-from seal_agent.models.requests import Stream
+from seal_agent.models.requests import Row, Stream
 from seal_agent.sampling import Sampling
 from seal_agent.types import Generation, Turn
+from tests import waiting
 from tests.chat_models import ANSWERS, ASKED, asking, open_chat_model, save_chat_model
+from tests.waiting import wait_until
 
 LONG = Sampling(max_tokens=200)
 PROMPTS = asking("what is water ?", ASKED, "say no no no no no no", "zebra", "red blue green what colour is the sugar ?")
@@ -37,22 +39,22 @@ def engine_of(model: LocalModel) -> Engine:
 
 
 class Held:
-    """Stops the loop before its next step, until it is let go."""
+    """Stops the loop before its next step, or after some more, until it is let go."""
 
-    def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch, steps: int = 0) -> None:
         self._go = threading.Event()
-        step = engine._step
-        monkeypatch.setattr(engine, "_step", lambda: (self._go.wait(10), step()))
+        self._left = steps
+        self._step = engine._step
+        monkeypatch.setattr(engine, "_step", self._held_step)
+
+    def _held_step(self) -> None:
+        if self._left == 0:
+            assert self._go.wait(waiting.LONG)
+        self._left = max(0, self._left - 1)
+        self._step()
 
     def let_go(self) -> None:
         self._go.set()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_a_streams_pieces_are_the_text_of_generate(chat_model: LocalModel) -> None:
@@ -111,7 +113,7 @@ def test_rows_join_and_leave_a_running_batch(model: LocalModel) -> None:
     short = model.stream(PROMPTS[1], sampling=Sampling(max_tokens=2))
     assert "".join(short) == model.generate([PROMPTS[1]], max_tokens=2)[0].text
     long.close()
-    until(lambda: not engine_of(model)._running)
+    wait_until(lambda: not engine_of(model)._running)
 
 
 def test_a_closed_stream_frees_its_row_and_lets_its_reader_go(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,10 +122,10 @@ def test_a_closed_stream_frees_its_row_and_lets_its_reader_go(model: LocalModel,
     reader = threading.Thread(target=lambda: list(stream))
     reader.start()
     stream.close()
-    reader.join(5)
+    reader.join(waiting.LONG)
     assert not reader.is_alive()
     held.let_go()
-    until(lambda: not engine_of(model)._running and not engine_of(model)._waiting)
+    wait_until(lambda: not engine_of(model)._running and not engine_of(model)._waiting)
     with pytest.raises(GenerationError, match="not whole"):
         _ = stream.result
 
@@ -138,11 +140,19 @@ def test_a_request_that_comes_too_late_fails_alone(model: LocalModel, monkeypatc
     assert list(patient)
 
 
-def test_a_deadline_ends_an_answer_that_has_begun(model: LocalModel) -> None:
+def test_a_deadline_ends_an_answer_that_has_begun(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_of(model)
+    step = engine._step
+
+    def slow() -> None:
+        step()
+        time.sleep(0.01)
+
+    monkeypatch.setattr(engine, "_step", slow)  # 400 of them are longer than the deadline on any machine
     stream = model.stream(PROMPTS[0], sampling=Sampling(max_tokens=400), timeout=0.15)
     with pytest.raises(DeadlineError):
         list(stream)
-    until(lambda: not engine_of(model)._running)
+    wait_until(lambda: not engine_of(model)._running)
 
 
 def test_a_full_queue_refuses_at_once_and_takes_the_next_when_there_is_room(chat_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,21 +167,25 @@ def test_a_full_queue_refuses_at_once_and_takes_the_next_when_there_is_room(chat
     model.close()
 
 
-def test_a_large_batch_does_not_keep_a_single_question_waiting(chat_folder: Path) -> None:
+def test_a_large_batch_does_not_keep_a_single_question_waiting(chat_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_chat_model(chat_folder, batch_rows=2)
-    done: list[str] = []
-
-    def ask_much() -> None:
-        model.generate(PROMPTS * 4, max_tokens=12)
-        done.append("batch")
-
-    batch = threading.Thread(target=ask_much)
+    engine = engine_of(model)
+    held = Held(engine, monkeypatch, steps=1)
+    batch = threading.Thread(target=lambda: model.generate(PROMPTS * 4, max_tokens=12))
     batch.start()
-    until(lambda: bool(engine_of(model)._running))
-    model.generate([PROMPTS[0]], max_tokens=2)
-    done.append("single")
+    wait_until(lambda: len(engine._running) == 2)
+    single = model.stream(PROMPTS[0], sampling=Sampling(max_tokens=2))
+    ended, rows_left = single.ended, []
+
+    def end(row: Row) -> None:
+        rows_left.append(sum(len(request.waiting) for request in engine._waiting))
+        ended(row)
+
+    monkeypatch.setattr(single, "ended", end)
+    held.let_go()
+    assert list(single)
     batch.join()
-    assert done == ["single", "batch"]
+    assert rows_left[0] > len(PROMPTS)  # of the batch, when the single question had its answer
     model.close()
 
 
@@ -207,7 +221,16 @@ def test_a_pass_that_breaks_fails_its_requests_and_not_the_next(model: LocalMode
     assert model.generate(PROMPTS, max_tokens=2)
 
 
-def test_closing_fails_what_is_under_way(model: LocalModel) -> None:
+def test_closing_fails_what_is_under_way(model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_of(model)
+    step = engine._step
+
+    def until_closed() -> None:
+        step()
+        if engine._running:
+            wait_until(lambda: engine._closed)
+
+    monkeypatch.setattr(engine, "_step", until_closed)
     stream = model.stream(PROMPTS[0], sampling=Sampling(max_tokens=400))
     next(stream)
     model.close()
@@ -219,7 +242,7 @@ def test_an_idle_loop_lets_its_thread_and_its_slots_go(model: LocalModel, monkey
     engine = engine_of(model)
     monkeypatch.setattr(engine, "_limits", replace(engine._limits, idle_seconds=0.02))
     first = model.generate(PROMPTS, max_tokens=2)
-    until(lambda: model._packed is None)
+    wait_until(lambda: model._packed is None)
     assert (engine._thread, engine._view, engine._slots._filled()) == (None, None, [])
     assert model.generate(PROMPTS, max_tokens=2) == first
 
@@ -228,7 +251,7 @@ def test_scoring_alone_begins_the_idle_time_as_well(model: LocalModel, monkeypat
     engine = engine_of(model)
     monkeypatch.setattr(engine, "_limits", replace(engine._limits, idle_seconds=0.02))
     first = model.score([(PROMPTS[0], "red")])
-    until(lambda: model._packed is None)
+    wait_until(lambda: model._packed is None)
     assert model.score([(PROMPTS[0], "red")]) == first
 
 
@@ -243,7 +266,7 @@ def test_released_weights_stay_until_nobody_is_answered_and_come_back_by_themsel
     model.release()
     list(stream)
     assert stream.result == whole[0]
-    until(lambda: model._packed is None)
+    wait_until(lambda: model._packed is None)
     assert model.generate([PROMPTS[1]], adapter="oslo", max_tokens=60) == whole
     model.close()
     model.release()
@@ -267,11 +290,16 @@ def test_a_prompt_of_several_chunks_is_answered_as_in_one_pass(chat_model: Local
     ("architecture", "changed"),
     [
         ("Qwen2", {}),
-        ("Qwen3", {"head_dim": 8}),
-        ("Mistral", {"sliding_window": 6}),
-        ("Gemma2", {"sliding_window": 6, "head_dim": 8}),
-        ("Gemma3Text", {"sliding_window": 6, "head_dim": 8}),
-        ("Phi3", {}),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)  # for what they add
+            for row in (
+                ("Qwen3", {"head_dim": 8}),
+                ("Mistral", {"sliding_window": 6}),
+                ("Gemma2", {"sliding_window": 6, "head_dim": 8}),
+                ("Gemma3Text", {"sliding_window": 6, "head_dim": 8}),
+                ("Phi3", {}),
+            )
+        ),
     ],
 )
 def test_rows_of_any_architecture_answer_as_transformers_has_them(

@@ -18,6 +18,7 @@ from seal_agent.models.weights import resolve, verify, weights_sha256
 from seal_agent.models.wheels import Wheel
 from seal_agent.types import Progress, silent
 from tests.models.tiny import leftovers, serving
+from tests.waiting import LONG
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -42,7 +43,7 @@ def test_two_at_once_prepare_once_and_the_second_says_that_it_waits(
     serve = serving(wheel_file.read_bytes(), runs)
 
     def pip(requirement: str, into: Path, tick: Callable[[], None]) -> tuple[int, str]:
-        assert is_waiting.wait(timeout=10)
+        assert is_waiting.wait(LONG)
         return serve(requirement, into, tick)
 
     def progress(step: Progress) -> None:
@@ -55,7 +56,7 @@ def test_two_at_once_prepare_once_and_the_second_says_that_it_waits(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(LONG)
     assert len(folders) == 2
     assert folders[0] == folders[1]
     assert runs == ["tiny-weights==1.0"]
@@ -65,6 +66,7 @@ PREPARE_FOREVER = """
 import sys, time
 from pathlib import Path
 from seal_agent.models.prepared import Origin, publish
+from tests.waiting import LONG
 def fill(draft):
     (draft / "model.safetensors").write_bytes(b"half")
     print("filling", flush=True)

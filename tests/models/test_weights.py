@@ -21,6 +21,7 @@ from seal_agent.models.weights import resolve, verify
 from seal_agent.models.wheels import Wheel
 from seal_agent.types import Progress
 from tests.models.tiny import MEMBERS, WIDTH, copy_into, in_hub_cache, serving
+from tests.waiting import LONG
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -156,7 +157,7 @@ def test_an_unreachable_hub_fails_at_once_and_is_named(cache: Path, monkeypatch:
     started = time.monotonic()
     with pytest.raises(ModelNotFoundError, match=r"hub http://127\.0\.0\.1:9: ConnectError"):
         resolve("org/other", cache=cache)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < LONG / 2
 
 
 def test_weights_are_looked_for_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

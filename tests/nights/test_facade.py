@@ -14,6 +14,7 @@ from seal_agent.memory import Memory
 from seal_agent.nights import guards
 from seal_agent.types import ScopeId
 from tests.brains import open_brain
+from tests.waiting import wait_until
 
 EVENING = datetime(2026, 11, 2, 20, tzinfo=UTC)
 
@@ -179,14 +180,6 @@ def test_closing_the_brain_stops_the_alarm_clock(tmp_path: Path, clock: Clock) -
     assert not memory.nights.is_running
     with pytest.raises(StoreError, match="was closed"):
         memory.nights.start()
-
-
-def wait_until(reached: Any) -> None:  # Any: a function without arguments
-    for _ in range(500):
-        if reached():
-            return
-        threading.Event().wait(0.02)
-    raise AssertionError("it was not reached in 10 seconds")
 
 
 def test_what_is_no_scope_and_no_date_is_refused(memory: Memory) -> None:

@@ -13,9 +13,7 @@ from seal_agent.protocols import Vectors
 from seal_agent.retrieval.building import Backend, Found
 from seal_agent.retrieval.probe import Expected
 from seal_agent.retrieval.vector_index import VectorIndex
-
-LONG = 10.0
-"""Seconds after which a test has failed that waits."""
+from tests.waiting import LONG
 
 
 @dataclass

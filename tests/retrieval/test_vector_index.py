@@ -14,8 +14,9 @@ from seal_agent.retrieval import building, vector_index
 from seal_agent.retrieval.backlog import embed_backlog
 from seal_agent.retrieval.vector_index import VectorIndex
 from seal_agent.types import ScopeId
-from tests.retrieval.indexes import LONG, Disk
+from tests.retrieval.indexes import Disk
 from tests.retrieval.test_backlog import record_unembedded
+from tests.waiting import LONG, wait_until
 
 if TYPE_CHECKING:
     from tests.retrieval.conftest import Brain
@@ -27,6 +28,7 @@ BEN = ScopeId(user="ben")
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_index, "START_AFTER", 0.0)
+    monkeypatch.setattr(vector_index, "QUERY_WAIT", LONG)  # a thread that was made to pause in its turn is no reason to find nothing
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_wanting_a_scope_and_asking_for_it_never_wait_for_the_building(
     started = time.monotonic()
     index.want(ANA.key)
     assert nearest(brain, index, "one") is None
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < LONG / 2
     disk.slow.set()
     serve(index, ANA)
 
@@ -265,8 +267,7 @@ def test_discarding_stops_a_generation_that_is_being_built(
     disk.slow = threading.Event()
     index = opening()
     index.want(ANA.key)
-    while not disk.opened:
-        time.sleep(0.001)
+    wait_until(lambda: bool(disk.opened))
     discarding = threading.Thread(target=index.discard)
     discarding.start()
     disk.slow.set()
@@ -352,7 +353,7 @@ def test_a_process_that_asks_once_and_ends_opens_nothing(
     index.want(ANA.key)
     started = time.monotonic()
     index.close()
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < LONG / 2
     assert disk.opened == disk.probed == []
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,8 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from seal_agent.server.slow_heads import PatientProtocol
-
-START_SECONDS = 20.0
+from tests.waiting import LONG, wait_until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +30,9 @@ def running(app: ASGIApp) -> Iterator[Running]:
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
         thread.start()
-        wait_for(lambda: server.started)
+        wait_until(lambda: server.started)
         try:
             yield Running(port=sock.getsockname()[1])
         finally:
             server.should_exit = True
-            thread.join(START_SECONDS)
-
-
-def wait_for(condition: object, seconds: float = START_SECONDS) -> None:
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
+            thread.join(LONG)

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx2
@@ -19,6 +18,7 @@ from seal_agent.server.run import check_open, is_loopback, listen
 from tests.cli.conftest import Cli
 from tests.server.conftest import SUPPORT, make_app
 from tests.server.running import running
+from tests.waiting import LONG
 
 ROOT = Path(__file__).parents[2]
 FAKES = """
@@ -67,16 +67,16 @@ def test_serve_refuses_the_world_without_keys_and_what_it_does_not_know(cli: Cli
 
 
 def test_a_connection_that_never_says_what_it_wants_is_closed(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slow_heads, "HEAD_SECONDS", 0.3)
     with running(make_app(memory, local=SUPPORT)) as server, socket.create_connection(("127.0.0.1", server.port)) as slow:
-        slow.settimeout(10)
+        slow.settimeout(LONG)
         slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"200 OK" in slow.recv(4096)
+        monkeypatch.setattr(slow_heads, "HEAD_SECONDS", 0.3)  # not before: on a busy machine the whole head took longer
         slow.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
-        began = time.monotonic()
         while slow.recv(4096):  # what is left of the first answer
-            assert time.monotonic() - began < 5
-        assert httpx2.get(f"{server.url}/healthz").status_code == 200
+            pass
+        monkeypatch.undo()
+        assert httpx2.get(f"{server.url}/healthz", timeout=LONG).status_code == 200
 
 
 def test_a_length_that_is_a_lie_leads_nowhere(memory: Memory) -> None:
@@ -88,14 +88,14 @@ def test_a_length_that_is_a_lie_leads_nowhere(memory: Memory) -> None:
             b"Content-Length: 2\r\nContent-Length: 9\r\n\r\n{}",
         ):
             with socket.create_connection(("127.0.0.1", server.port)) as client:
-                client.settimeout(10)
+                client.settimeout(LONG)
                 client.sendall(head + lie)
                 assert client.recv(4096).startswith(b"HTTP/1.1 4")
         with socket.create_connection(("127.0.0.1", server.port)) as client:
-            client.settimeout(10)
+            client.settimeout(LONG)
             client.sendall(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             assert client.recv(4096).startswith(b"HTTP/1.1 4")
-        assert httpx2.get(f"{server.url}/healthz").status_code == 200
+        assert httpx2.get(f"{server.url}/healthz", timeout=LONG).status_code == 200
 
 
 @pytest.mark.slow
@@ -108,11 +108,11 @@ def test_serve_says_where_it_listens_answers_and_ends_in_order(tmp_path: Path) -
         assert said["keys"] is False
         assert json.loads((tmp_path / "brain" / ".lock-owner").read_text())["url"] == said["url"]
         asked = {"model": "seal-agent", "messages": [{"role": "user", "content": "What is the capital of France?"}]}
-        answer = httpx2.post(f"{said['url']}/chat/completions", json=asked, timeout=30)
+        answer = httpx2.post(f"{said['url']}/chat/completions", json=asked, timeout=LONG)
         assert answer.json()["choices"][0]["message"]["content"] == "Paris"
     finally:
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=LONG)
     assert process.returncode in {0, -signal.SIGTERM}
     lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
     assert any(line["logger"] == "seal_agent.server.boundary" for line in lines)

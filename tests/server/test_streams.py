@@ -1,6 +1,8 @@
 """Streams on a real connection: a client that leaves frees the generation, and many at once are answered while adapters swap."""
 
 import asyncio
+import json
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ from seal_agent.sampling import Sampling
 from seal_agent.testing import ScriptedModel
 from tests.brains import learn, open_brain
 from tests.server.conftest import SUPPORT, make_app
-from tests.server.running import running, wait_for
+from tests.server.running import Running, running
+from tests.waiting import LONG, wait_until
+
+TALK: Any = [{"role": "user", "content": "Speak"}]
 
 
 class Patient(ScriptedModel):
@@ -48,26 +53,39 @@ class Patient(ScriptedModel):
         return Endless()
 
 
+def leave_in_mid_stream(server: Running) -> None:
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0, timeout=LONG)
+    with client, client.chat.completions.create(model="seal-agent", messages=TALK, stream=True) as stream:
+        said = [chunk.choices[0].delta.content for _, chunk in zip(range(4), stream, strict=False)]
+    assert said[1:] == ["word ", "word ", "word "]
+
+
+def leave_before_the_answer(server: Running, model: Patient) -> None:
+    body = json.dumps({"model": "seal-agent", "messages": TALK}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(head.encode() + body)
+        wait_until(lambda: model.open == 1)
+
+
 @pytest.mark.parametrize("streamed", [True, False])
 def test_a_client_that_leaves_in_mid_answer_frees_the_generation(tmp_path: Path, streamed: bool) -> None:
     model = Patient()
     with open_brain(tmp_path, model=model) as memory, running(make_app(memory, local=SUPPORT)) as server:
-        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0, timeout=httpx2.Timeout(5.0, read=0.5))
-        talk: Any = [{"role": "user", "content": "Speak"}]
         if streamed:
-            with client.chat.completions.create(model="seal-agent", messages=talk, stream=True) as stream:
-                said = [chunk.choices[0].delta.content for _, chunk in zip(range(4), stream, strict=False)]
-            assert said[1:] == ["word ", "word ", "word "]
+            leave_in_mid_stream(server)
         else:
-            with pytest.raises(openai.APITimeoutError):
-                client.chat.completions.create(model="seal-agent", messages=talk)
-        client.close()
-        wait_for(lambda: model.open == 0)
-        metrics = httpx2.get(f"{server.url}/metrics").text
-        assert "seal_chat_disconnects_total 1.0" in metrics
-        assert "seal_chat_answers_open 0.0" in metrics
+            leave_before_the_answer(server, model)
+        wait_until(model.stopped.is_set)
+        assert model.open == 0
+
+        def metrics() -> str:
+            return httpx2.get(f"{server.url}/metrics", timeout=LONG).text
+
+        wait_until(lambda: "seal_chat_disconnects_total 1.0" in metrics())
+        wait_until(lambda: "seal_chat_answers_open 0.0" in metrics())
         if streamed:  # what was said is kept, and marked
-            wait_for(lambda: memory.stats().episodes == 1)
+            wait_until(lambda: memory.stats().episodes == 1)
 
 
 def swap_until(stop: threading.Event, memory: Memory) -> int:
@@ -103,7 +121,7 @@ async def test_two_hundred_parallel_streams_while_adapters_swap_give_no_error_an
 
         limits = httpx2.Limits(max_connections=250)
         async with openai.AsyncOpenAI(
-            base_url=f"{server.url}/v1", api_key="unused", max_retries=0, http_client=httpx2.AsyncClient(limits=limits, timeout=120)
+            base_url=f"{server.url}/v1", api_key="unused", max_retries=0, http_client=httpx2.AsyncClient(limits=limits, timeout=LONG)
         ) as client:
             answers = await asyncio.gather(*(one() for _ in range(200)))
         stop.set()

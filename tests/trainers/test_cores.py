@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from seal_agent.trainers.cores import Cores
+from tests.waiting import LONG
 
 
 def test_results_come_in_the_order_of_the_parts_whoever_is_done_first() -> None:
     second_is_done = threading.Event()
 
     def slow() -> str:
-        assert second_is_done.wait(5)
+        assert second_is_done.wait(LONG)
         return "first"
 
     def quick() -> str:
@@ -28,7 +29,7 @@ def test_each_thread_has_one_core_and_everybody_else_keeps_theirs() -> None:
     elsewhere: list[int] = []
     with Cores(2) as cores:
         together = threading.Barrier(2)
-        parts = [lambda: (together.wait(5), torch.get_num_threads())[1]] * 2
+        parts = [lambda: (together.wait(LONG), torch.get_num_threads())[1]] * 2
         assert cores.run(parts) == [1, 1]
         stranger = threading.Thread(target=lambda: elsewhere.append(torch.get_num_threads()))
         stranger.start()

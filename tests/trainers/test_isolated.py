@@ -18,6 +18,7 @@ from seal_agent.testing import InstantTrainer
 from seal_agent.trainers import isolated
 from seal_agent.trainers.isolated import IsolatedTrainer, Weights
 from seal_agent.types import Example, Progress, TrainingResult, Turn, silent
+from tests.waiting import LONG
 
 EXAMPLE = Example(prompt=(Turn(role="user", content="where does ana go ?"),), answer="ana lives in oslo .", fact_id="f")
 STOPS_AT_STEP_5 = """
@@ -86,13 +87,13 @@ def test_an_error_of_ours_keeps_its_name(tmp_path: Path) -> None:
 
 def test_a_child_that_takes_too_much_memory_is_ended(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"over training.max_memory_mb=80; raise it, or lower training.batch_size"):
-        train(trainer("held = bytearray(200 << 20); time.sleep(60)", max_memory_mb=80), tmp_path / "out")
+        train(trainer("held = bytearray(200 << 20); time.sleep(600)", max_memory_mb=80), tmp_path / "out")
 
 
 def test_a_child_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "START_SECONDS", 0.3)
     with pytest.raises(TrainingError, match=r"longer than training.max_minutes"):
-        train(trainer("time.sleep(60)", max_minutes=1e-3), tmp_path / "out")
+        train(trainer("time.sleep(600)", max_minutes=1e-3), tmp_path / "out")
 
 
 def test_a_child_that_falls_silent_and_stays_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,14 +110,14 @@ def test_a_disk_without_room_is_told_before_anything_is_started(tmp_path: Path) 
 def test_a_stop_is_passed_on_and_a_child_that_does_not_listen_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "STOP_SECONDS", 0.5)
     started = time.monotonic()
-    for script in ("sys.exit(sys.stdin.readline() != 'stop\\n')", "time.sleep(60)"):
+    for script in ("sys.exit(sys.stdin.readline() != 'stop\\n')", "time.sleep(600)"):
         with pytest.raises(CycleInterruptedError, match="stopped on request"):
             train(trainer(script), tmp_path / "out", should_stop=lambda: True)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < LONG
 
 
 def test_a_child_goes_when_a_step_of_progress_raises(tmp_path: Path) -> None:
-    line = "print(json.dumps({'progress': {'stage': 'train', 'done': 1, 'total': 2}}), flush=True); time.sleep(60)"
+    line = "print(json.dumps({'progress': {'stage': 'train', 'done': 1, 'total': 2}}), flush=True); time.sleep(600)"
 
     def interrupt(_: Progress) -> None:
         raise KeyboardInterrupt
@@ -187,4 +188,4 @@ def test_a_worker_whose_parent_is_gone_ends(chat_folder: Path) -> None:
     worker.stdin.write(isolated.JOB.dump_json(job) + b"\n")
     worker.stdin.flush()
     threading.Timer(1.0, worker.stdin.close).start()
-    assert worker.wait(120) == 3
+    assert worker.wait(LONG) == 3

@@ -21,6 +21,7 @@ from seal_agent.scope import Scope
 from seal_agent.testing import Call, ScriptedModel
 from seal_agent.types import Turn
 from tests.brains import learn, open_brain
+from tests.waiting import LONG
 
 QUESTION = "What may Ana eat?"
 
@@ -148,7 +149,7 @@ async def test_a_stream_that_is_left_early_frees_its_place(ana: Scope, monkeypat
     for piece in chat.stream(QUESTION):
         assert piece
         break
-    async with asyncio.timeout(20):  # the stream ends in a thread of its own
+    async with asyncio.timeout(LONG):  # the stream ends in a thread of its own
         while [answer._release for answer in opened] != [None, None]:
             await asyncio.sleep(0.01)
 

@@ -19,6 +19,7 @@ from seal_agent.memory import Memory
 from seal_agent.scope import Scope
 from seal_agent.testing import HashEmbedder
 from tests.brains import BrokenEmbedder, open_brain
+from tests.waiting import LONG, wait_until
 
 
 class Watch:
@@ -199,14 +200,8 @@ def test_the_sweeper_sweeps_until_it_is_stopped(tmp_path: Path) -> None:
         store = SealStore(memory.scope(), ttl={"omit_expired": False, "sweep_interval_minutes": 1})
         store.put(("n",), "old", {"x": 1}, ttl=0)
         store.start_ttl_sweeper(0.01 / 60)
-        gone = threading.Event()
-        for _ in range(500):
-            if store.get(("n",), "old") is None:
-                gone.set()
-                break
-            gone.wait(0.01)
-        assert gone.is_set()
-        assert store.stop_ttl_sweeper(5) is True
+        wait_until(lambda: store.get(("n",), "old") is None)
+        assert store.stop_ttl_sweeper(LONG) is True
         assert store.stop_ttl_sweeper() is True
 
 
@@ -253,7 +248,7 @@ def test_writes_that_wait_go_to_disk_together_and_one_bad_one_fails_alone() -> N
 
     def write(changes: dict[Any, Any]) -> None:
         begun.set()
-        go_on.wait(5)
+        assert go_on.wait(LONG)
         if "bad" in changes:
             raise UsageError("bad")
         written.append(changes)
@@ -269,15 +264,14 @@ def test_writes_that_wait_go_to_disk_together_and_one_bad_one_fails_alone() -> N
 
     threads = [threading.Thread(target=put, args=("first",))]
     threads[0].start()
-    begun.wait(5)
+    assert begun.wait(LONG)
     for name in ("second", "third", "bad"):
         threads.append(threading.Thread(target=put, args=(name,)))
         threads[-1].start()
-    while len(grouped._waiting) < 3:
-        pass
+    wait_until(lambda: len(grouped._waiting) == 3)
     go_on.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(LONG)
     assert sorted(name for changes in written for name in changes) == ["first", "second", "third"]
     assert len(failed) == 1
 
