@@ -1,5 +1,6 @@
 """Tiny real models, made on the spot, for the tests that need more than the fakes; and no silent skips in CI."""
 
+import gc
 import os
 import shutil
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -23,6 +25,21 @@ ROOM = 4 << 30
 if os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free > ROOM:
     # Half of the suite's time is a disk's answer to fsync. What a killed process leaves is the same in memory; a power cut is not tried.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
+
+# No time limit for one example, nor for making one: a busy machine would break it.
+hypothesis.settings.register_profile(
+    "any machine", hypothesis.settings.get_profile("default"), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("ci" if "CI" in os.environ else "any machine")
+
+# Collecting imports some hundred thousand objects that live to the end; looking through them time and again costs a tenth of the suite.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -78,9 +95,10 @@ def quick_ledgers(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     migrations.migrate(made)
 
     def copy_first(path: Path, steps: Sequence[Sequence[str]] = MIGRATIONS) -> None:
-        if not path.exists() and len(steps) == len(MIGRATIONS):
+        if path.parent.exists() and not any(path.parent.glob(f"{path.name}*")) and len(steps) == len(MIGRATIONS):
             shutil.copyfile(made, path)
-        migrations.migrate(path, steps)
+        else:
+            migrations.migrate(path, steps)
 
     build = ledger._engine
     first = build(made, "BEGIN")
@@ -99,6 +117,16 @@ def quick_ledgers(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
             patch.setattr(module, "migrate", copy_first)
         yield
     first.dispose()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_probe() -> Generator[None]:
+    """Let the vector index's probe take its time: a slow one would be another test's failure."""
+    from seal_agent.retrieval import probe
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probe, "SECONDS", 20 * probe.SECONDS)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,14 @@ NEEDS_A_LIBRARY = {
     "one_test": "import pytest\ndef test_it() -> None:\n    pytest.importorskip('no_such_library')\n",
     "a_fixture": "import pytest\n@pytest.fixture\ndef it():\n    pytest.importorskip('no_such_library')\ndef test_it(it) -> None: ...\n",
 }
+WITHOUT_THE_LIBRARY = """
+import pytest
+@pytest.fixture(scope="session", autouse=True)
+def quick_ledgers(): ...
+@pytest.fixture(scope="session", autouse=True)
+def patient_probe(): ...
+"""
+"""In the place of the fixtures that every test has, which would load half of seal_agent."""
 OTHER_REASON = "import pytest\n@pytest.mark.skip(reason='not on this system')\ndef test_it() -> None: ...\n"
 
 
@@ -21,8 +29,11 @@ def summaries(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, list[str]]
     """How pytest sums up one test file of each kind under our conftest, by whether it runs in CI."""
     folder = tmp_path_factory.mktemp("samples")
     shutil.copy(Path(__file__).with_name("conftest.py"), folder)
+    samples = folder / "samples"
+    samples.mkdir()
+    (samples / "conftest.py").write_text(WITHOUT_THE_LIBRARY)
     for name, source in (NEEDS_A_LIBRARY | {"other_reason": OTHER_REASON}).items():
-        (folder / f"test_{name}.py").write_text(source)
+        (samples / f"test_{name}.py").write_text(source)
     return {ci: summary(folder, ci=ci) for ci in (True, False)}
 
 

@@ -10,9 +10,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from seal_agent import __version__
 from seal_agent.cli import (
@@ -78,6 +80,12 @@ if importlib.util.find_spec("seal_agent.cli.demo") is not None:
     importlib.import_module("seal_agent.cli.demo").register(app)
 
 
+@cache
+def commands() -> Any:  # Any: typer's own copy of click is untyped
+    """The tree of commands, made once: whoever calls `main` more than once in a process waits for it once."""
+    return get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -87,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("seal_agent").setLevel(logging.WARNING)
     as_json = "--json" in given
     try:
-        code = app(args=given or ["--help"], prog_name="seal-agent", standalone_mode=False)
+        code = commands()(args=given or ["--help"], prog_name="seal-agent", standalone_mode=False)
     except SealAgentError as error:
         show_error(type(error).__name__, str(error), as_json=as_json)
         return error.exit_code

@@ -117,7 +117,8 @@ def intruders(
         if reply.fact_id is None:
             continue
         usual = known | vouched.get(reply.fact_id, frozenset())
-        for word in words_of([reply.text]) - usual - cut_off(reply.text, usual):
+        beyond = words_of([reply.text]) - usual
+        for word in beyond - cut_off(reply.text, usual) if beyond else ():
             facts[word].add(reply.fact_id)
             replies[word] += 1
     found = sorted((word for word, about in facts.items() if 0 < several <= len(about)), key=lambda word: (-replies[word], word))
