@@ -17,7 +17,7 @@ from seal_agent.adapters.artefact import new_stage
 from seal_agent.consolidation.bundled import general_texts
 from seal_agent.consolidation.contexts import Context
 from seal_agent.consolidation.evaluation import MAX_LOSS, Examiner, target
-from seal_agent.consolidation.inner_loop import anchor_count, anchors, lessons
+from seal_agent.consolidation.inner_loop import anchors, lessons
 from seal_agent.consolidation.policies import Policy, PromptName
 from seal_agent.consolidation.practising import Practice
 from seal_agent.consolidation.sentences import content_words
@@ -29,6 +29,9 @@ ENOUGH = 8
 """Items per fact above which more repetition counts for nothing: each answer should occur in so many."""
 GENERAL_TEXTS = 8
 """Texts that the retention penalty is read from; all of them would cost as much as the training."""
+ANCHORS_PER_LESSON = 1
+"""A night's least number of anchors is four fifths of so small a mix, and as much of a round's time. The retention penalty counts what
+fewer don't hold."""
 JUDGE = "Rate from 1 to 5 how well the question asks for what the note says. Answer with the number alone."
 
 
@@ -71,8 +74,7 @@ def inner_loop(practice: Practice, context: Context, edit: Edit, seed: int) -> M
     backends, settings = practice.backends, practice.backends.settings
     examiner = practice.examiner
     taught = lessons(edit.items, examiner, {fact.id: fact.text for fact in context.facts})
-    count = anchor_count(len(taught), settings.training.anchor_share)
-    examples = [*taught, *(anchors(count, examiner, settings.training) if count else [])]
+    examples = [*taught, *anchors(ANCHORS_PER_LESSON * len(taught), examiner, settings.training)]
     changed = {"max_passes": settings.practice.passes, "target_loss": 0.0}
     trainer = backends.trainer_for(settings.training.model_copy(update=changed))
     out = new_stage(backends.folder / "adapters")
