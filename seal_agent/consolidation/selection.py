@@ -65,7 +65,7 @@ def tried_last(conn: Connection, scope: ScopeId) -> frozenset[str]:
 
 def with_vectors(conn: Connection, backends: Backends, told: list[Fact]) -> list[tuple[Fact, Vectors]]:
     """Facts whose vector is missing, or was made by another embedder, are embedded here."""
-    stored = {i: v for i, v in facts.fact_vectors(conn, [fact.id for fact in told]).items() if v.shape == (backends.embedder.dim,)}
+    stored = facts.fact_vectors(conn, [fact.id for fact in told], backends.embedder.id)
     missing = [fact for fact in told if fact.id not in stored]
     stored |= dict(zip([fact.id for fact in missing], backends.embedder.embed([fact.quote for fact in missing]), strict=True))
     return [(fact, stored[fact.id]) for fact in told]

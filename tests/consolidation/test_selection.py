@@ -30,10 +30,12 @@ def test_own_and_shared_facts_that_hold_are_taught_and_nobody_else_s(brain: Brai
     assert [found.id for found, _ in select(brain.backends, ANA).told] == [own.id, shared.id]
 
 
-@pytest.mark.parametrize("embedder", [None, "another"], ids=["missing", "made by another embedder"])
-def test_a_vector_that_is_of_no_use_is_made_here(brain: Brain, embedder: str | None) -> None:
+@pytest.mark.parametrize(
+    ("embedder", "numbers"), [(None, 0), ("another", 3), ("another", HASHED.dim)], ids=["missing", "shorter", "as long"]
+)
+def test_a_vector_that_is_of_no_use_is_made_here(brain: Brain, embedder: str | None, numbers: int) -> None:
     stated = fact(HOME)
-    vector = None if embedder is None else np.ones(3, dtype=np.float32)
+    vector = None if embedder is None else np.ones(numbers, dtype=np.float32)
     with brain.backends.ledger.write() as conn:
         facts.add_fact(conn, stated, vector, embedder)
     [(_, found)] = select(brain.backends, ANA).told
