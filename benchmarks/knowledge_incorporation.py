@@ -1,7 +1,7 @@
 """Knowledge incorporation on SEAL's passages: its own inner loop and ours on the same self-edits, closed book.
 
     python -m benchmarks.knowledge_incorporation squad100_base_implications.json [more.json ...]
-        [--passages N] [--quick] [--json] [--seed N] [--model ID] [--out FILE] [--minutes M]
+        [--only ARM ...] [--passages N] [--quick] [--json] [--seed N] [--model ID] [--out FILE] [--minutes M]
 
 Each file holds passages with questions and self-edits of one writer, as released with SEAL (its first self-edit is used). For every
 passage each arm trains an adapter of its own from the base (SEAL's single-passage setting) and answers the passage's questions greedily
@@ -10,6 +10,7 @@ with the self-edit; `ours:<file>`, the package's trainer with its defaults on th
 words (a self-edit of questions and answers by its questions), and anchors: 48 however few the sentences, for most passages more than half
 of what is trained. `--quick` is 2 passages of the first file. Default: 25 passages; on two cores SEAL's recipe takes minutes for each,
 so `--out` keeps what is done, `--minutes` ends in good time, and the same command goes on; only passages with all arms done count.
+`--only` names arms to run beside the base, such as `ours:squad100_iter2_implications.json`.
 
 `--json` prints one object on the last line:
   model, passages, questions   what ran, and how many questions the figures stand on
@@ -42,7 +43,7 @@ from seal_agent.chat import question_prompt
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.grading import PhraseGrader
 from seal_agent.consolidation.inner_loop import anchor_count, anchors
-from seal_agent.errors import SealAgentError
+from seal_agent.errors import SealAgentError, UsageError
 from seal_agent.models.local import LocalModel
 from seal_agent.protocols import Trainer
 from seal_agent.trainers.lora import LoraTrainer
@@ -111,13 +112,21 @@ class Bench:
         return SealTrainer(self.model, self.settings), seal_examples(passage, with_edit=arm != "passage")
 
 
-def measure(model: LocalModel, files: dict[str, list[Passage]], seed: int, folder: Path, kept: Portions) -> dict[str, Any]:
-    """Run every arm on every passage there is time for; return the object that `--json` prints. The base's answers are kept in `folder`."""
-    bench = Bench(model, seed, folder, kept)
+def arms_of(files: dict[str, list[Passage]], only: Sequence[str] | None) -> dict[str, list[Passage]]:
+    """Every arm, or the base and those named, with its passages; raise `UsageError` for an arm that there is not."""
     first = next(iter(files.values()))
     arms = {"base": first, "passage": first} | {f"{who}:{file}": passages for file, passages in files.items() for who in ("ours", "seal")}
+    unknown = [name for name in only or () if name not in arms]
+    if unknown:
+        raise UsageError(f"There is no arm {unknown[0]!r}; these files give {', '.join(arms)}.")
+    return {name: passages for name, passages in arms.items() if only is None or name in ("base", *only)}
+
+
+def measure(model: LocalModel, arms: dict[str, list[Passage]], seed: int, folder: Path, kept: Portions) -> dict[str, Any]:
+    """Run every arm on every passage there is time for; return the object that `--json` prints. The base's answers are kept in `folder`."""
+    bench = Bench(model, seed, folder, kept)
     rows: dict[str, list[Row]] = {arm: [] for arm in arms}
-    for place in range(len(first)):
+    for place in range(len(arms["base"])):
         done = {arm: bench.run(arm, place, passages[place]) for arm, passages in arms.items()}
         for arm, row in done.items():
             if row is not None and None not in done.values():
@@ -163,17 +172,19 @@ def show(figures: dict[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = portions.parser("knowledge_incorporation", __doc__, quick=f"{QUICK_PASSAGES} passages of the first file")
     parser.add_argument("files", type=Path, nargs="+", help="passages with self-edits, JSON; the first file's questions are asked")
+    parser.add_argument("--only", nargs="+", metavar="ARM", help="these arms and the base only")
     parser.add_argument("--passages", type=portions.count, help=f"passages of each file ({PASSAGES})")
     parser.add_argument("--seed", type=int, default=0, help="of training and the bootstrap (0)")
     options = parser.parse_args(arguments)
     count, seed = options.passages or (QUICK_PASSAGES if options.quick else PASSAGES), options.seed
     try:
         files = {file.name: read(file, count) for file in (options.files[:1] if options.quick else options.files)}
+        arms = arms_of(files, options.only)
     except SealAgentError as error:
         report(str(error))
         return 2
     conditions = {"seed": seed, "first": options.files[0].name}
-    return portions.run(options, conditions, lambda model, folder, kept: measure(model, files, seed, folder, kept), show)
+    return portions.run(options, conditions, lambda model, folder, kept: measure(model, arms, seed, folder, kept), show)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import knowledge_incorporation
-from benchmarks.knowledge_incorporation import main, measure, summary
+from benchmarks.knowledge_incorporation import arms_of, main, measure, summary
 from benchmarks.passages import asked, our_examples, read, seal_examples
 from benchmarks.portions import Portions
 from seal_agent.consolidation import inner_loop
@@ -100,7 +100,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("tiny", "hours_pass")
 def test_every_arm_is_run_on_every_passage(chat_model: LocalModel, file: Path, tmp_path: Path) -> None:
-    figures = measure(chat_model, {"writer.json": read(file, 2)}, 0, tmp_path, Portions())
+    figures = measure(chat_model, arms_of({"writer.json": read(file, 2)}, None), 0, tmp_path, Portions())
     assert list(figures["arms"]) == ["base", "passage", "ours:writer.json", "seal:writer.json"]
     assert (figures["passages"], figures["questions"], figures["model"]) == (2, 2, chat_model.id)
     assert all(set(arm) == {"accuracy", "gain", "kept", "seconds", "ci95"} for arm in figures["arms"].values())
@@ -112,7 +112,7 @@ def test_every_arm_is_run_on_every_passage(chat_model: LocalModel, file: Path, t
 def test_a_run_that_was_cut_off_goes_on_and_counts_whole_passages_only(
     chat_model: LocalModel, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passages = {"writer.json": read(file, 2)}
+    passages = arms_of({"writer.json": read(file, 2)}, None)
     whole = measure(chat_model, passages, 0, tmp_path, Portions(tmp_path / "out"))
     lines = (tmp_path / "out").read_text().splitlines(keepends=True)
     (tmp_path / "out").write_text("".join(lines[:-1]))
@@ -121,6 +121,13 @@ def test_a_run_that_was_cut_off_goes_on_and_counts_whole_passages_only(
     monkeypatch.setattr(knowledge_incorporation.Bench, "_base", lambda *_: pytest.fail("asked again"))
     again = measure(chat_model, passages, 0, tmp_path, Portions(tmp_path / "out"))
     assert again["arms"]["passage"] == whole["arms"]["passage"]
+
+
+def test_only_some_arms_are_run_and_an_unknown_one_is_named(file: Path) -> None:
+    files = {"writer.json": read(file, 1)}
+    assert list(arms_of(files, ["seal:writer.json"])) == ["base", "seal:writer.json"]
+    with pytest.raises(UsageError, match=r"'ours:other\.json'; these files give base, passage, ours:writer\.json, seal:writer\.json"):
+        arms_of(files, ["ours:other.json"])
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '[{"title": "t"}]'])
