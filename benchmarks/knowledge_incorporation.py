@@ -10,7 +10,7 @@ with the self-edit; `ours:<file>`, the package's trainer with its defaults on th
 words (a self-edit of questions and answers by its questions), and anchors: 48 however few the sentences, for most passages more than half
 of what is trained. `--quick` is 2 passages of the first file. Default: 25 passages; on two cores SEAL's recipe takes minutes for each,
 so `--out` keeps what is done, `--minutes` ends in good time, and the same command goes on; only passages with all arms done count.
-`--only` names arms to run beside the base, such as `ours:squad100_iter2_implications.json`.
+`--only` names arms to run beside the base, such as `ours:squad100_iter2_implications.json`. The file of `--out` keeps every reply.
 
 `--json` prints one object on the last line:
   model, passages, questions   what ran, and how many questions the figures stand on
@@ -55,7 +55,7 @@ ANSWER_TOKENS = 64
 PASSAGES, QUICK_PASSAGES = 25, 2
 
 Row = dict[str, Any]
-"""Of one arm on one passage: which questions were right, how many steps in how many seconds, and for the base which are stably right."""
+"""Of one arm on one passage: its replies and which are right, how many steps in how many seconds, and for the base which are stably right."""
 
 
 class Bench:
@@ -69,13 +69,14 @@ class Bench:
         self._grader = PhraseGrader()
         self._examiner = Examiner(model=model, grader=self._grader, system_prompt="", cache=folder)
 
-    def ask(self, passage: Passage, adapter: str | None, *, other_wording: bool = False) -> list[bool]:
+    def ask(self, passage: Passage, adapter: str | None, *, other_wording: bool = False) -> Row:
         prompts = [
             question_prompt("", f"{passage.title}: {question.text}") if other_wording else asked(passage.title, question.text)
             for question in passage.questions
         ]
         replies = self.model.generate(prompts, adapter=adapter, max_tokens=ANSWER_TOKENS)
-        return [self._grader.grade(q, reply.text).correct for q, reply in zip(passage.questions, replies, strict=True)]
+        right = [self._grader.grade(q, reply.text).correct for q, reply in zip(passage.questions, replies, strict=True)]
+        return {"right": right, "replies": [reply.text for reply in replies]}
 
     def run(self, arm: str, place: int, passage: Passage) -> Row | None:
         """One arm on one passage: trained, asked and kept; None when there is no time left to begin it."""
@@ -89,9 +90,9 @@ class Bench:
         return row
 
     def _base(self, passage: Passage) -> Row:
-        again = self.ask(passage, None, other_wording=True)
-        right = self.ask(passage, None)
-        return {"right": right, "stable": [one and other for one, other in zip(right, again, strict=True)], "steps": 0, "seconds": 0.0}
+        again, first = self.ask(passage, None, other_wording=True), self.ask(passage, None)
+        stable = [one and other for one, other in zip(first["right"], again["right"], strict=True)]
+        return {**first, "stable": stable, "steps": 0, "seconds": 0.0}
 
     def _trained(self, arm: str, passage: Passage) -> Row:
         trainer, examples = self._recipe(arm, passage)
@@ -101,7 +102,7 @@ class Bench:
             self.model.load_adapter(arm, out)
             answers = self.ask(passage, arm)
             self.model.unload_adapter(arm)
-        return {"right": answers, "steps": result.steps, "seconds": result.seconds}
+        return {**answers, "steps": result.steps, "seconds": result.seconds}
 
     def _recipe(self, arm: str, passage: Passage) -> tuple[Trainer, list[Example]]:
         """Who trains an arm, and on what."""
