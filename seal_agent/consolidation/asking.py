@@ -1,10 +1,12 @@
 """How one would ask for a fact: the topics it belongs to, and the questions that these are asked with.
 
 A fact's topics are those whose example statements and questions lie nearest to it by embedding. A question that two facts of a scope
-could answer goes to the nearer one only, so that no question is taught with two answers. Deterministic; no language model is asked.
+could answer goes to the nearer one only, so that no question is taught with two answers; a fact whose topics others took is asked for by
+its own words. Deterministic; no language model is asked.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from seal_agent.consolidation.bundled import Topic, kept_vectors, topics
-from seal_agent.consolidation.sentences import clauses
+from seal_agent.consolidation.sentences import clauses, content_spans, content_words
 from seal_agent.protocols import Embedder, Vectors
 from seal_agent.types import Fact
 
@@ -25,7 +27,14 @@ MOST_TOPICS = 3
 ASKED_PER_FACT = 18
 """Most ways to ask for a fact that are looked up, before some are held out."""
 FEW = 4
-"""Ways to ask for a fact that no topic is near to: some of the best topic that is free, enough to teach and judge it by."""
+"""Ways to ask for a fact that no topic is near to: some of its best topic, enough to teach and judge it by."""
+BY_OWN_WORDS = (
+    ("What has {name} said about {words}?", "What have I said about {words}?"),
+    ("Is there anything about {words} and {name}?", "Is there anything about {words} and me?"),
+    ("{words}: what about {name}?", "{words}: what about me?"),
+)
+"""In third and first person."""
+MOST_BY_OWN_WORDS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +75,28 @@ class Topics:
             return []
         similarity = self.rank_facts(facts)
         near = shared_out(similarity, LEAST, MOST_TOPICS)
-        left = similarity.copy()  # the topics that are free, for the facts that got none
-        left[:, [topic for own in near for topic in own]] = -np.inf
-        left[[bool(own) for own in near]] = -np.inf
-        far = shared_out(left, np.finfo(left.dtype).min, 1)
+        stopgaps = self._stopgaps(similarity, near)
+        words = own_words(facts)
         chosen: list[list[Asked]] = []
         for row, fact in enumerate(facts):
-            ways = [self._asked(self._topics[topic], fact, float(similarity[row, topic])) for topic in (near[row] or far[row])]
-            chosen.append([item for topic in ways for item in topic][: per_fact if near[row] else min(per_fact, FEW)])
+            if topics := near[row] or stopgaps[row]:
+                ways = [item for topic in topics for item in self._asked(self._topics[topic], fact, float(similarity[row, topic]))]
+                chosen.append(ways[: per_fact if near[row] else min(per_fact, FEW)])
+            else:
+                chosen.append(by_own_words(fact, words[row])[: min(per_fact, MOST_BY_OWN_WORDS)])
         return chosen
+
+    def _stopgaps(self, similarity: np.ndarray[tuple[int, int], np.dtype[np.float64]], near: list[list[int]]) -> list[list[int]]:
+        """For the facts that no topic is near to, one that nobody took.
+
+        Only of the topics that lie nearest to the fact: in a scope of many facts what is left of the others has nothing to do with it.
+        """
+        left = np.full_like(similarity, -np.inf)
+        best = np.argsort(-similarity, axis=1, kind="stable")[:, :MOST_TOPICS]
+        np.put_along_axis(left, best, np.take_along_axis(similarity, best, axis=1), axis=1)
+        left[:, [topic for own in near for topic in own]] = -np.inf
+        left[[bool(own) for own in near]] = -np.inf
+        return shared_out(left, np.finfo(left.dtype).min, 1)
 
     def _asked(self, topic: Topic, fact: Fact, similarity: float) -> list[Asked]:
         name = fact.scope.subject
@@ -99,6 +121,29 @@ def shared_out(similarity: np.ndarray[tuple[int, int], np.dtype[np.float64]], le
             chosen[row].append(topic)
             taken.add(topic)
     return chosen
+
+
+def own_words(facts: Sequence[Fact]) -> list[list[str]]:
+    """Of each fact the runs of content words that ask for no other one, longest first; else all of its words together, if they do."""
+    said = [set(content_words(fact.quote)) for fact in facts]
+    counts = Counter(word for words in said for word in words)
+    chosen: list[list[str]] = []
+    for place, fact in enumerate(facts):
+        spans = sorted(dict.fromkeys(content_spans(fact.quote)), key=lambda span: -len(span))
+        telling = [span for span in spans if any(counts[word] == 1 for word in content_words(span))]
+        shared = any(said[place] <= others for other, others in enumerate(said) if other != place)
+        chosen.append(telling or ([] if shared or not spans else [" ".join(content_spans(fact.quote))]))
+    return chosen
+
+
+def by_own_words(fact: Fact, spans: Sequence[str]) -> list[Asked]:
+    """Ask for a fact by what it speaks of, each of its words before the next frame."""
+    name = fact.scope.subject
+    return [
+        Asked(third=third.format(name=name, words=words), first=first.format(words=words), topic=words, similarity=0.0)
+        for third, first in BY_OWN_WORDS
+        for words in spans
+    ]
 
 
 def taking_turns(asked: Sequence[Asked]) -> list[Asked]:

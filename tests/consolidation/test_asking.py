@@ -1,8 +1,9 @@
 """How one would ask for a fact."""
 
 import numpy as np
+import pytest
 
-from seal_agent.consolidation.asking import FEW, LEAST, Asked, Topics, grouped, shared_out, taking_turns
+from seal_agent.consolidation.asking import FEW, LEAST, MOST_BY_OWN_WORDS, Asked, Topics, grouped, own_words, shared_out, taking_turns
 from seal_agent.consolidation.bundled import topics as bundled_topics
 from tests.consolidation.brains import ALLERGY, ANA, BEN, CAR, DIET, HASHED, HOME, fact
 
@@ -60,6 +61,27 @@ def test_a_fact_that_no_topic_is_near_to_is_asked_for_in_a_few_ways_of_its_own(t
     near, far = topics.questions([fact(HOME), fact("xq zzyx vrrm")], 14)
     assert (len(near), len(far)) == (14, FEW)
     assert not {way.topic for way in near} & {way.topic for way in far}
+
+
+def test_a_fact_whose_topics_others_took_is_asked_for_by_its_own_words(topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    similarity = np.full((2, len(bundled_topics())), 0.1)
+    similarity[0, :3], similarity[1, :3] = (0.9, 0.8, 0.7), (0.4, 0.3, 0.2)
+    monkeypatch.setattr(topics, "rank_facts", lambda facts: similarity[: len(facts)])
+    cello = fact("I play the cello in the Rosewood quartet on Thursdays.")
+    _, asked = topics.questions([fact(HOME), cello], 14)
+    assert [way.third for way in asked[:2]] == ["What has Ana said about Rosewood quartet?", "What has Ana said about Thursdays?"]
+    assert (len(asked), {way.similarity for way in asked}) == (MOST_BY_OWN_WORDS, {0.0})
+    assert len({text for way in asked for text in (way.third, way.first)}) == 2 * len(asked)
+    assert topics.questions([fact(HOME), cello], 2)[1] == asked[:2]
+    similarity[0, 2] = 0.1
+    assert {way.similarity for way in topics.questions([fact(HOME), cello], 14)[1]} == {0.2}, "its third topic is free"
+
+
+def test_words_that_two_facts_share_ask_for_neither() -> None:
+    assert own_words([fact("I live in Ghent."), fact("I live by the Ghent market.")]) == [[], ["Ghent market"]]
+    assert own_words([fact("It is what it is.")]) == [[]]
+    both = [fact("I live in Ghent."), fact("I work in Ghent."), fact("I live and work in Leeds.")]
+    assert own_words(both) == [["live Ghent"], ["work Ghent"], ["Leeds"]]
 
 
 def test_what_one_clause_says_counts_as_much_as_what_the_whole_says(topics: Topics) -> None:
