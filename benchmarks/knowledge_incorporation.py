@@ -55,7 +55,7 @@ ANSWER_TOKENS = 64
 PASSAGES, QUICK_PASSAGES = 25, 2
 
 Row = dict[str, Any]
-"""Of one arm on one passage: its replies and which are right, how many steps in how many seconds, and for the base which are stably right."""
+"""Of one arm on one passage: its replies, which are right, how many steps in how many seconds, and for the base which are stably right."""
 
 
 class Bench:
