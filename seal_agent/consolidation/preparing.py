@@ -1,5 +1,6 @@
 """What is taught in one cycle and what is held back: facts drawn, questions chosen, study material written, anchors added."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +19,15 @@ from seal_agent.consolidation.reading import NOTHING, Reading
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import Selection
 from seal_agent.consolidation.self_edit import Material, floor, kinds_in_turn, written
+from seal_agent.errors import BackendError
 from seal_agent.privacy.screen import for_training
 from seal_agent.protocols import Vectors
 from seal_agent.types import Example, Fact, Question, SelfEdit
+
+logger = logging.getLogger(__name__)
+
+WRITER_FAILED = "the writer failed"
+"""Among the reasons of what was refused: for so many facts there is the floor only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +128,19 @@ def write(run: Run, told: list[tuple[Fact, Vectors]], asked: list[list[Asked]], 
 
 
 def by_writer(run: Run, told: list[tuple[Fact, Vectors]], unseen: Unseen) -> Material:
-    """What the writer wrote: single questions, or the full portfolio where it can be expected to keep to a form."""
+    """What the writer wrote; nothing where a writer of its own fails."""
+    try:
+        return asked_for(run, told, unseen)
+    except (BackendError, OSError) as error:
+        if run.backends.writer is None:
+            raise  # the agent's own model: what can't write can't be trained either
+        # Others' servers fail at night. The floor teaches by itself; what this night lacks, the next one asks for again.
+        logger.warning("%s can't write, the floor alone is taught: %s", run.backends.writer.id, type(error).__name__)
+        return Material(items=(), refused={WRITER_FAILED: len(told)})
+
+
+def asked_for(run: Run, told: list[tuple[Fact, Vectors]], unseen: Unseen) -> Material:
+    """Single questions, or the full portfolio where the writer can be expected to keep to a form."""
     backends, settings = run.backends, run.backends.settings.self_edit
     facts, vectors = [fact for fact, _ in told], np.stack([vector for _, vector in told])
     texts = [question.text for question in unseen.all]

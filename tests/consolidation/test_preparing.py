@@ -1,10 +1,25 @@
 """What is taught in one cycle and what is held back."""
 
+import pytest
+
 from seal_agent.consolidation.preparing import Lesson, draw, prepare
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import select
-from seal_agent.types import Fact, silent
+from seal_agent.errors import GenerationError
+from seal_agent.types import Fact, Generation, silent
 from tests.consolidation.brains import ANA, DIET, HASHED, HOME, START, SUPPORT, Brain, fact
+
+
+class Failing:
+    """A writer that cannot be reached."""
+
+    id = "away"
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def generate(self, *_: object, **__: object) -> list[Generation]:
+        raise self._error
 
 
 def running(brain: Brain) -> Run:
@@ -46,6 +61,22 @@ def test_the_same_facts_make_the_same_lesson(brain: Brain) -> None:
 def test_without_a_share_for_anchors_there_are_none(brain: Brain) -> None:
     made = lesson(brain.with_settings(training={"anchor_share": 0.0}), fact(HOME))
     assert {example.fact_id for example in made.examples} == {fact(HOME).id}
+
+
+@pytest.mark.parametrize("error", [GenerationError("503"), ConnectionError("reset")])
+def test_a_writer_that_fails_leaves_the_floor(brain: Brain, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    asked = brain.with_settings(self_edit={"questions_per_fact": 2})
+    without = lesson(brain.with_settings(self_edit={"questions_per_fact": 0}), fact(HOME))
+    made = lesson(asked.with_parts(writer=Failing(error)), fact(HOME))
+    assert (made.material.items, made.examples) == (without.material.items, without.examples)
+    assert made.material.counts()["refused: the writer failed"] == 1
+    assert "away can't write" in caplog.text
+
+
+def test_the_agents_own_model_that_fails_ends_the_night(brain: Brain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brain.backends.model, "generate", Failing(GenerationError("broken")).generate)
+    with pytest.raises(GenerationError, match="broken"):
+        lesson(brain.with_settings(self_edit={"questions_per_fact": 2}), fact(HOME))
 
 
 def test_what_a_user_repeats_of_a_shared_fact_becomes_a_fact_of_their_own(brain: Brain) -> None:
