@@ -29,6 +29,17 @@ def chat_prompt(system_prompt: str | None, turns: Sequence[Turn], context: str =
     return (*system, *turns[:place], asked, *turns[place + 1 :])
 
 
+def without_system(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """The same for a chat template that refuses system messages (Gemma 2): what they say stands ahead of the user's first message."""
+    told = "\n\n".join(turn.content for turn in turns if turn.role == "system" and turn.content)
+    rest = [turn for turn in turns if turn.role != "system"]
+    if told and rest and rest[0].role == "user":
+        rest[0] = replace(rest[0], content=f"{told}\n\n{rest[0].content}")
+    elif told or not rest:
+        rest.insert(0, Turn(role="user", content=told))
+    return tuple(rest)
+
+
 def last_question(turns: Sequence[Turn]) -> int:
     """Return the place of the user's last message; raise `UsageError` when the user said nothing."""
     for place in range(len(turns) - 1, -1, -1):

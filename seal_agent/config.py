@@ -7,10 +7,10 @@ Values come, later ones winning, from the defaults here, `seal.toml` in the brai
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from seal_agent.errors import SettingsError
@@ -120,6 +120,15 @@ class SelfEditSettings(Section):
     min_documents_per_fact: Count = Field(4, description="A fact with fewer items is not trained on.")
     held_out_per_fact: Count = Field(2, description="Questions kept out of training to judge by.")
     temperature: Positive = Field(0.9, description="Sampling temperature of the writer.")
+
+    @model_validator(mode="after")
+    def _room_for_the_least(self) -> Self:
+        if self.max_documents_per_fact < self.min_documents_per_fact:
+            raise ValueError(
+                f"max_documents_per_fact={self.max_documents_per_fact} is below min_documents_per_fact={self.min_documents_per_fact}: "
+                "no fact could ever be trained on."
+            )
+        return self
 
 
 class TrainingSettings(Section):

@@ -76,6 +76,7 @@ def test_settings_that_are_passed_win_over_the_file(tmp_path: Path) -> None:
         (b'[nights]\ntime_zone = "Mars/X"\n', "time_zone"),
         (b'[nights]\ntime_zone = "../../etc/passwd"\n', "time_zone"),
         (b"[nights]\nshedule = 1\n", "shedule"),
+        (b"[self_edit]\nmax_documents_per_fact = 2\n", "below min_documents_per_fact=4"),
     ],
     ids=lambda value: repr(value)[:30],
 )

@@ -20,6 +20,7 @@ from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from seal_agent.chat import without_system
 from seal_agent.config import ModelSettings
 from seal_agent.errors import GenerationError, ModelNotFoundError
 from seal_agent.models.batches import answer_losses, answer_mask, batches_by_length, common_prefix, pad
@@ -217,14 +218,24 @@ class LocalModel:
         if not prompt:
             start = self.tokenizer.bos_token_id
             return [start if isinstance(start, int) else self.end_id]
-        messages = [{"role": turn.role, "content": turn.content} for turn in prompt]
         try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        except TemplateError as error:  # some refuse system messages, or two of a role in a row
-            raise GenerationError(
-                f"The chat template of {self._id!r} refuses the roles {[turn.role for turn in prompt]}: {error}"
-            ) from error
-        return list(self.tokenizer.encode(str(text), add_special_tokens=False))
+            text = self._templated(prompt)
+        except TemplateError as error:
+            folded = without_system(prompt)
+            if folded == tuple(prompt):  # two of a role in a row, or what else a template refuses
+                raise self._refused(prompt, error) from error
+            try:
+                text = self._templated(folded)
+            except TemplateError as again:
+                raise self._refused(prompt, again) from again
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _templated(self, prompt: Sequence[Turn]) -> str:
+        messages = [{"role": turn.role, "content": turn.content} for turn in prompt]
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def _refused(self, prompt: Sequence[Turn], error: TemplateError) -> GenerationError:
+        return GenerationError(f"The chat template of {self._id!r} refuses the roles {[turn.role for turn in prompt]}: {error}")
 
     def encode_pair(self, prompt: Sequence[Turn], answer: str, *, ended: bool = True) -> tuple[list[int], int]:
         """Return (token ids of prompt and answer with its end unless it was cut off, where the answer begins)."""

@@ -221,6 +221,21 @@ def test_a_chat_template_that_refuses_a_prompt_is_an_error_that_names_its_roles(
         model.generate([[Turn(role="system", content="be short")]])
 
 
+def test_a_chat_template_that_refuses_system_messages_gets_them_in_the_users(chat_folder: Path) -> None:
+    model = open_chat_model(chat_folder)
+    model.tokenizer.chat_template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+        "{% for message in messages %}{{ message.role + ': ' + message.content + ' ' }}{% endfor %}"
+    )
+    asked = Turn(role="user", content="where is oslo")
+    for system, content in (("", "where is oslo"), ("be short", "be short\n\nwhere is oslo")):
+        assert model.encode_prompt([Turn(role="system", content=system), asked]) == model.encode_prompt(
+            [Turn(role="user", content=content)]
+        )
+    alone = [Turn(role="system", content="be short")]
+    assert model.encode_prompt(alone) == model.encode_prompt([Turn(role="user", content="be short")])
+
+
 @pytest.mark.parametrize(
     ("wanted", "native", "dtype"),
     [
