@@ -5,8 +5,9 @@ step starts at the first trained layer. For anchors the base's own last hidden s
 an approximation: `Upper.check` compares both ways before training relies on it.
 """
 
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,9 @@ from seal_agent.errors import TrainingError
 from seal_agent.models.batches import batches_by_length, pad
 from seal_agent.models.head import Head
 from seal_agent.models.local import LocalModel
+from seal_agent.trainers.layout import Layout, Row, can_pack, packed, padded
+
+logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-2
 """Largest relative difference between the two ways; bfloat16 rounds at 4e-3."""
@@ -93,18 +97,6 @@ def keep(model: LocalModel, backbone: Any, items: Sequence[Item], entering: list
                 item.teacher = last[place, item.start - 1 : len(item.ids) - 1].clone()
 
 
-def entering_batch(batch: Sequence[Item]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (hidden states [rows, longest, hidden], attention mask), right-padded."""
-    longest = max(len(item.ids) for item in batch)
-    first = batch[0].entering
-    hidden = torch.zeros((len(batch), longest, first.shape[-1]), dtype=first.dtype, device=first.device)
-    mask = torch.zeros((len(batch), longest), dtype=torch.long, device=first.device)
-    for place, item in enumerate(batch):
-        hidden[place, : len(item.ids)] = item.entering
-        mask[place, : len(item.ids)] = 1
-    return hidden, mask
-
-
 class Upper:
     """The trained upper part of a view: runs from kept hidden states to the last ones.
 
@@ -117,6 +109,7 @@ class Upper:
         self._head = head
         self._skipped = list(layers_of(causal))[:first_layer]
         self._entering = threading.local()
+        self._lay_out: Callable[[Sequence[Row]], Layout] = padded
         for layer in self._skipped:
             layer.forward = passed_on
         self._hook = layers_of(causal)[first_layer].register_forward_pre_hook(self._enter, with_kwargs=True)
@@ -128,29 +121,49 @@ class Upper:
 
     def last_hidden(self, batch: Sequence[Item]) -> torch.Tensor:
         """Hidden states that predict the answers' tokens, all rows one after the other: [answer tokens, hidden]."""
-        self._entering.hidden, mask = entering_batch(batch)
-        last = self._backbone(inputs_embeds=self._entering.hidden, attention_mask=mask, use_cache=False).last_hidden_state
-        return torch.cat([last[place, item.start - 1 : len(item.ids) - 1] for place, item in enumerate(batch)])
+        layout = self._lay_out(batch)
+        self._entering.hidden = layout.hidden
+        last = self._backbone(inputs_embeds=layout.hidden, use_cache=False, **layout.how).last_hidden_state
+        return last.flatten(0, 1)[layout.places]  # type: ignore[no-any-return]  # the backbone is of any class
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         return self._head(hidden).float()
 
-    def check(self, model: LocalModel, item: Item) -> None:
-        """Before anything is learnt, both ways must agree; raise `TrainingError` where an architecture hides more between the layers."""
-        base = model.new_view()
-        ids = torch.tensor([item.ids], device=model.device)
+    def check(self, model: LocalModel, items: Sequence[Item]) -> None:
+        """Before anything is learnt, both ways must agree; raise `TrainingError` where an architecture hides more between the layers.
+
+        Rows are packed where that agrees as well, for the longest of them beside the first.
+        """
+        longest = max(items, key=lambda item: len(item.ids))
+        base = backbone_of(model.new_view())
         with torch.inference_mode():
-            whole = backbone_of(base)(input_ids=ids, use_cache=False).last_hidden_state[0, item.start - 1 : -1]
-            short = self.last_hidden([item])
-        difference = float((whole - short).norm() / whole.norm())
+            whole = [self._whole(model, base, item) for item in (longest, items[0])]
+            if can_pack(base.config, len(longest.ids)):
+                self._lay_out = packed
+                try:
+                    if apart(torch.cat(whole), self.last_hidden([longest, items[0]])) < TOLERANCE:
+                        return
+                except (RuntimeError, ValueError, TypeError, IndexError) as error:  # its attention is of another kind
+                    logger.info("%s is trained with padding: %s", type(base).__name__, type(error).__name__)
+            self._lay_out = padded
+            difference = apart(whole[0], self.last_hidden([longest]))
         if not difference < TOLERANCE:
-            raise TrainingError(f"{type(base).__name__} can't be trained from kept activations (difference {difference:.2g}).")
+            raise TrainingError(f"{type(model.new_view()).__name__} can't be trained from kept activations (difference {difference:.2g}).")
+
+    def _whole(self, model: LocalModel, base: Any, item: Item) -> torch.Tensor:  # Any: which class it is depends on the architecture
+        ids = torch.tensor([item.ids], device=model.device)
+        return base(input_ids=ids, use_cache=False).last_hidden_state[0, item.start - 1 : -1]  # type: ignore[no-any-return]  # as above
 
     def restore(self) -> None:
         """Put the lower layers back, so that the view answers and saves as a whole."""
         self._hook.remove()
         for layer in self._skipped:
             del layer.forward
+
+
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Relative difference."""
+    return float((one - other).norm() / one.norm())
 
 
 def passed_on(hidden_states: torch.Tensor, *_: object, **__: object) -> torch.Tensor:

@@ -50,7 +50,7 @@ class Run:
     def passes(self, items: list[Item], probes: list[Item], seed: int, kept: Checkpoint) -> None:
         """Go over the items until the probes are learnt, a budget is used up or the passes are over, from where an earlier run got to."""
         order = random.Random(seed)
-        self._upper.check(self._model, max(items, key=lambda item: len(item.ids)))
+        self._upper.check(self._model, items)
         try:
             self._take_up(kept, items, order)
             while len(self.losses) < self._settings.max_passes and not self.learnt and self.budget is None:

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 from seal_agent.config import TrainingSettings
 from seal_agent.errors import TrainingError
 from seal_agent.models.local import LocalModel
-from seal_agent.trainers import frozen
+from seal_agent.trainers import frozen, layout
 from seal_agent.trainers.frozen import Item, Upper, fill, layers_of
 from seal_agent.trainers.loop import bucketed, schedule
 from seal_agent.trainers.lora import FILL_TOKENS, LoraTrainer
@@ -119,7 +120,7 @@ def test_the_layers_below_are_run_once_however_many_passes(chat_model: LocalMode
     for passes in (1, 4):
         runs.clear()
         teach(chat_model, FACTS, tmp_path / str(passes), max_passes=passes, layer_share=0.5)
-        assert runs.count(0) == 2  # once to keep its output, once for the check
+        assert runs.count(0) == 3  # once to keep its output, twice for the check
         assert runs.count(3) > 2 * passes
 
 
@@ -139,8 +140,8 @@ def test_after_training_the_view_is_whole_again(chat_model: LocalModel) -> None:
 def test_a_model_that_hides_something_from_the_kept_activations_is_refused(
     chat_model: LocalModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = frozen.entering_batch
-    monkeypatch.setattr(frozen, "entering_batch", lambda batch: (honest(batch)[0] * 1.5 + 0.1, honest(batch)[1]))
+    for name, honest in (("padded", layout.padded), ("packed", layout.packed)):
+        monkeypatch.setattr(frozen, name, lambda batch, honest=honest: replace(honest(batch), hidden=honest(batch).hidden * 1.5 + 0.1))
     with pytest.raises(TrainingError, match="LlamaForCausalLM can't be trained from kept activations"):
         teach(chat_model, FACTS, tmp_path / "out")
     assert not (tmp_path / "out").exists()
