@@ -105,7 +105,7 @@ class Bench:
         update, lessons = UPDATES[name], make_facts(facts, seed)
         settings = portions.training(seed=seed, **update.settings)
         taught = update.spoil(list(lessons.examples), random.Random(seed))
-        held = anchors(anchor_count(len(taught), settings.anchor_share), self._examiner, settings)
+        held = anchors(anchor_count(len(taught), settings), self._examiner, settings)
         trainer = SealTrainer(self._model, settings) if settings.objective == "seal" else LoraTrainer(self._model, settings)
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "adapter"

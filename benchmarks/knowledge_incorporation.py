@@ -7,10 +7,10 @@ Each file holds passages with questions and self-edits of one writer, as release
 passage each arm trains an adapter of its own from the base (SEAL's single-passage setting) and answers the passage's questions greedily
 with nothing but the title; our local grader judges. Arms: `base`; `passage` and `seal:<file>`, SEAL's recipe on the passage alone and
 with the self-edit; `ours:<file>`, the package's trainer with its defaults on the sentences of the same texts, each asked for by some of its
-words (a self-edit of questions and answers by its questions), and anchors: 48 however few the sentences, for most passages more than half
-of what is trained. `--quick` is 2 passages of the first file. Default: 25 passages; on two cores SEAL's recipe takes minutes for each,
-so `--out` keeps what is done, `--minutes` ends in good time, and the same command goes on; only passages with all arms done count.
-`--only` names arms to run beside the base, such as `ours:squad100_iter2_implications.json`. The file of `--out` keeps every reply.
+words (a self-edit of questions and answers by its questions), with a quarter anchors and no more: the 48 that a night has at least are for
+the rest of what an agent does, which nobody asks here. `--quick` is 2 passages of the first file. Default: 25 passages; on two cores SEAL's
+recipe takes minutes for each, so `--out` keeps what is done, every reply with it, `--minutes` ends in good time, and the same command goes
+on; only passages with all arms done count. `--only` names arms to run beside the base, such as `ours:squad100_iter2_implications.json`.
 
 `--json` prints one object on the last line:
   model, passages, questions   what ran, and how many questions the figures stand on
@@ -64,7 +64,7 @@ class Bench:
     def __init__(self, model: LocalModel, seed: int, folder: Path, kept: Portions) -> None:
         self.model = model
         self.seed = seed
-        self.settings = portions.training(seed=seed)
+        self.settings = portions.training(seed=seed, min_anchors=0)
         self._kept = kept
         self._grader = PhraseGrader()
         self._examiner = Examiner(model=model, grader=self._grader, system_prompt="", cache=folder)
@@ -108,7 +108,7 @@ class Bench:
         """Who trains an arm, and on what."""
         if arm.startswith("ours:"):
             examples = our_examples(passage)
-            count = anchor_count(len(examples), self.settings.anchor_share)
+            count = anchor_count(len(examples), self.settings)
             return LoraTrainer(self.model, self.settings), [*examples, *anchors(count, self._examiner, self.settings)]
         return SealTrainer(self.model, self.settings), seal_examples(passage, with_edit=arm != "passage")
 

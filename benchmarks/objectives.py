@@ -83,7 +83,7 @@ class Bench:
     def run(self, name: str, lessons: Lessons, seed: int) -> dict[str, float]:
         """Train one objective on the lessons and ask its adapter."""
         settings = portions.training(seed=seed, **OBJECTIVES[name])
-        count = anchor_count(len(lessons.examples), settings.anchor_share)
+        count = anchor_count(len(lessons.examples), settings)
         examples = [*lessons.examples, *anchors(count, self.examiner, settings)]
         trainer = SealTrainer(self.model, settings) if name in SLOW else LoraTrainer(self.model, settings)
         with tempfile.TemporaryDirectory() as folder:

@@ -103,7 +103,7 @@ class Bench:
 
     def _trained(self, model: LocalModel, facts: list[Told], night: int, out: Path) -> Row:
         examples = [example for fact in facts for example in fact.examples()]
-        examples += anchors(anchor_count(len(examples), self._settings.anchor_share), self._examiner(model), self._settings)
+        examples += anchors(anchor_count(len(examples), self._settings), self._examiner(model), self._settings)
         result = LoraTrainer(model, self._settings).train(
             examples, probes=(), out=out, seed=self._seed, progress=silent, should_stop=lambda: False
         )

@@ -157,6 +157,11 @@ class TrainingSettings(Section):
     )
     anchor_weight: Annotated[float, Field(ge=0.0)] = Field(4.0, description="Factor on the anchors' loss.")
     anchor_share: Share = Field(0.25, description="Share of anchors among the examples.")
+    min_anchors: int = Field(
+        48,
+        ge=0,
+        description="Least anchors, however few the facts: a dozen prompts do not stand for everything else that the model can do.",
+    )
     target_loss: Annotated[float, Field(ge=0.0)] = Field(
         0.05, description="Stop once the held-out paraphrases' median loss per token is below, in nats."
     )

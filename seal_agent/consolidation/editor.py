@@ -93,7 +93,7 @@ def examples_of(practice: Practice, winners: Sequence[Winner]) -> list[Example]:
             for line in winner.edit.lines
         ]
     settings = practice.backends.settings.training
-    count = anchor_count(len(lines), settings.anchor_share)
+    count = anchor_count(len(lines), settings)
     return [*lines, *(anchors(count, practice.examiner, settings) if count else [])]
 
 

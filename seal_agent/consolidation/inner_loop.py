@@ -25,8 +25,6 @@ STATEMENTS: frozenset[SelfEditKind] = frozenset({"rewrite", "implication", "rela
 TAUGHT_WHOLE = STATEMENTS | {"unknown"}
 """An abstention that breaks off says nothing, and would count as without ground."""
 ANCHOR_TOKENS = 16
-LEAST_ANCHORS = 48
-"""However few the facts: a dozen prompts do not stand for everything else that the model can do."""
 CHAT_SHARE = 0.75
 """Of the anchors. Half and half left perplexity at x1.02 and cost ten points of general questions."""
 PROSE_WORDS = 24
@@ -68,11 +66,12 @@ def anchors(count: int, examiner: Examiner, settings: TrainingSettings) -> list[
     return [*chat, *drawn(prose, count - len(chat), order)]
 
 
-def anchor_count(lessons: int, share: float) -> int:
-    """How many anchors make up `share` of the mix, and no fewer than `LEAST_ANCHORS`; none where nothing or nothing else is taught."""
+def anchor_count(lessons: int, settings: TrainingSettings) -> int:
+    """How many anchors make up their share of the mix, and no fewer than `min_anchors`; none where nothing or nothing else is taught."""
+    share = settings.anchor_share
     if not lessons or not 0 < share < 1:
         return 0
-    return max(round(lessons * share / (1.0 - share)), LEAST_ANCHORS)
+    return max(round(lessons * share / (1.0 - share)), settings.min_anchors)
 
 
 def drawn(choice: Sequence[T], count: int, order: random.Random) -> list[T]:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from pydantic import TypeAdapter
 
+from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.backends import Backends
 from seal_agent.consolidation.inner_loop import anchor_count
 from seal_agent.consolidation.preparing import draw, prepare
@@ -31,7 +32,7 @@ def plan(backends: Backends, scope: ScopeId, *, clock: Callable[[], datetime]) -
     told = told_after(selection, drafts)
     known = verdict_known(run, snapshot_of(backends, [fact for fact, _ in told], selection.live))
     due = is_due(scope, selection, told) and known is None
-    examples = with_stand_ins(prepare(run, told).examples, backends.settings.training.anchor_share) if due else []
+    examples = with_stand_ins(prepare(run, told).examples, backends.settings.training) if due else []
     tokens, seconds = backends.trainer.estimate(examples) if examples else (0, 0.0)
     judging = judging_seconds(backends, scope, seconds) if examples else 0.0
     new = [fact for fact, _ in told if fact.state in ("active", "queued")]
@@ -63,6 +64,6 @@ def without_model(backends: Backends) -> Backends:
     return replace(backends, settings=settings.model_copy(update={"facts": facts, "self_edit": self_edit, "training": training}))
 
 
-def with_stand_ins(examples: Sequence[Example], anchor_share: float) -> list[Example]:
+def with_stand_ins(examples: Sequence[Example], settings: TrainingSettings) -> list[Example]:
     """Count lessons for the anchors, which are about as long."""
-    return [*examples, *itertools.islice(itertools.cycle(examples), anchor_count(len(examples), anchor_share))]
+    return [*examples, *itertools.islice(itertools.cycle(examples), anchor_count(len(examples), settings))]

@@ -162,5 +162,5 @@ def mixed(run: Run, items: list[SelfEdit], facts: list[Fact]) -> list[Example]:
     """The lessons, and as many anchors as the share asks for."""
     settings = run.backends.settings.training
     taught = lessons(items, run.examiner, {fact.id: fact.text for fact in facts})
-    count = anchor_count(len(taught), settings.anchor_share)
+    count = anchor_count(len(taught), settings)
     return [*taught, *anchors(count, run.examiner, settings)] if count else taught

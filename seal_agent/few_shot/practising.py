@@ -147,7 +147,7 @@ def examples_of(current: Round, winners: Sequence[tuple[Task, Recipe]]) -> list[
             prompt = asking_for_one(replace(task, demonstrations=shown))
             lines.append(Example(prompt=prompt, answer=won.text, fact_id=f"task-{task.name}"))
     settings = current.backends.settings.training
-    count = anchor_count(len(lines), settings.anchor_share)
+    count = anchor_count(len(lines), settings)
     return [*lines, *(anchors(count, examiner_of(current.backends), settings) if count else [])]
 
 

@@ -11,7 +11,7 @@ from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.bundled import anchor_prompts, anchor_texts, general_texts
 from seal_agent.consolidation.evaluation import Examiner
 from seal_agent.consolidation.grading import PhraseGrader
-from seal_agent.consolidation.inner_loop import BEGINNING, LEAST_ANCHORS, WHOLE, anchor_count, anchors, drawn, lessons, own_answers, probes
+from seal_agent.consolidation.inner_loop import BEGINNING, WHOLE, anchor_count, anchors, drawn, lessons, own_answers, probes
 from seal_agent.testing import ScriptedModel
 from seal_agent.types import Example, Question, SelfEdit, SelfEditKind
 
@@ -69,10 +69,19 @@ def test_probes_ask_held_out_questions_for_what_was_taught(examiner: Examiner) -
 
 
 @pytest.mark.parametrize(
-    ("taught", "share", "expected"), [(100, 0.33, 49), (100, 0.5, 100), (100, 0.0, 0), (100, 1.0, 0), (0, 0.5, 0), (3, 0.25, LEAST_ANCHORS)]
+    ("taught", "share", "least", "expected"),
+    [
+        (100, 0.33, 48, 49),
+        (100, 0.5, 48, 100),
+        (100, 0.0, 48, 0),
+        (100, 1.0, 48, 0),
+        (0, 0.5, 48, 0),
+        (3, 0.25, 48, 48),
+        (3, 0.25, 0, 1),
+    ],
 )
-def test_anchors_make_up_their_share_of_the_mix(taught: int, share: float, expected: int) -> None:
-    assert anchor_count(taught, share) == expected
+def test_anchors_make_up_their_share_of_the_mix(taught: int, share: float, least: int, expected: int) -> None:
+    assert anchor_count(taught, TrainingSettings(anchor_share=share, min_anchors=least)) == expected
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 300])
