@@ -121,8 +121,8 @@ class Examiner:
         replies = self._usual().replies if adapter is None else self._probe(adapter)
         return tuple(probed(probe, reply) for probe, reply in zip(probes(), replies, strict=True))
 
-    def kl(self, adapter: str | None) -> float:
-        """Divergence from the base to an adapter in nats per token; `MAX_LOSS` where the predictions are not numbers.
+    def kl(self, adapter: str | None) -> float | None:
+        """Divergence from the base to an adapter in nats per token; `MAX_LOSS` where the predictions are not numbers, None without any text.
 
         Estimated on texts that the base says itself: the mean of how much less probable they have become is the divergence over the text
         that the base is likely to say. Two-sided noise is about 0.02 at 300 tokens, so a small one may come out as 0.
@@ -132,7 +132,9 @@ class Examiner:
         usual = self._usual()
         now = [token for score in self._scored(usual.samples, adapter) for token in score]
         before = [token for score in usual.logprobs for token in score]
-        lost = sum(then - later for then, later in zip(before, now, strict=True)) / max(len(before), 1)
+        if not before:  # a base that says nothing has nothing to diverge from, and a gate that can't see it must not pass it
+            return None
+        lost = sum(then - later for then, later in zip(before, now, strict=True)) / len(before)
         return min(max(lost, 0.0), MAX_LOSS) if math.isfinite(lost) else MAX_LOSS
 
     def _usual(self) -> Usual:

@@ -128,8 +128,9 @@ def with_context(evaluation: Evaluation, settings: GateSettings) -> Check:
 
 
 def retention(evaluation: Evaluation, settings: GateSettings) -> Check:
-    incumbent = evaluation.incumbent
-    if incumbent is None or not incumbent.retained or not evaluation.candidate.retained:
+    """Beside whoever answers now: the live adapter, or the base where there is none or it is damaged."""
+    incumbent = evaluation.incumbent or evaluation.baseline
+    if not incumbent.retained or not evaluation.candidate.retained:
         return Check(name="retention", passed=True, text="no facts from earlier cycles")
     asked = Asked(before=incumbent.retained, after=evaluation.candidate.retained)
     return asked.check("retention", "earlier facts", settings.max_retention_drop, "no facts from earlier cycles")

@@ -158,6 +158,16 @@ def test_divergence_is_how_much_less_probable_the_base_s_own_words_have_become(t
     assert examiner(tmp_path, model).kl("candidate") == pytest.approx(expected)
 
 
+def test_a_base_that_says_nothing_has_no_divergence_that_could_be_measured(tmp_path: Path) -> None:
+    class Silent(Recorder):
+        def score(self, items: Sequence[tuple[Sequence[Turn], str]], *, adapter: str | None = None) -> list[list[float]]:
+            return [[-1.0] for _ in items]  # the end of an empty text
+
+    model = Silent()
+    model._adapters["candidate"] = (tmp_path, {})
+    assert examiner(tmp_path, model).kl("candidate") is None
+
+
 def test_some_questions_are_asked_with_their_fact_in_front_of_them(tmp_path: Path) -> None:
     many = [Question(id=f"f:{n}", text="Where does Ana live?", answers=("Porto",), fact_id="f", reference=f"It is {n}.") for n in range(60)]
     model = ScriptedModel({"It is": "Porto"})

@@ -127,6 +127,11 @@ def test_what_the_live_adapter_recalls_must_not_be_lost(before: tuple[int, int],
     assert failed(decision) == why
 
 
+def test_without_a_live_adapter_the_base_is_who_must_not_be_forgotten_for_less() -> None:
+    decision = judge(sheet(held_out=(8, 10), retained=(2, 20)), baseline=replace(BASE, retained=graded(6, 20)))
+    assert failed(decision) == ["retention"]
+
+
 def test_a_first_night_has_nothing_to_retain() -> None:
     check = next(check for check in judge(GOOD).checks if check.name == "retention")
     assert check.passed
