@@ -122,7 +122,7 @@ class Examiner:
         return tuple(probed(probe, reply) for probe, reply in zip(probes(), replies, strict=True))
 
     def kl(self, adapter: str | None) -> float | None:
-        """Divergence from the base to an adapter in nats per token; `MAX_LOSS` where the predictions are not numbers, None without any text.
+        """Divergence from the base to an adapter in nats per token: `MAX_LOSS` where predictions are not numbers, None without a text.
 
         Estimated on texts that the base says itself: the mean of how much less probable they have become is the divergence over the text
         that the base is likely to say. Two-sided noise is about 0.02 at 300 tokens, so a small one may come out as 0.

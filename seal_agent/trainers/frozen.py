@@ -7,7 +7,7 @@ an approximation: `Upper.check` compares both ways before training relies on it.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from seal_agent.errors import TrainingError
 from seal_agent.models.batches import batches_by_length, pad
 from seal_agent.models.head import Head
 from seal_agent.models.local import LocalModel
-from seal_agent.trainers.layout import Layout, Row, can_pack, packed, padded
+from seal_agent.trainers.layout import can_pack, packed, padded, pays
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,8 @@ class Upper:
         self._head = head
         self._skipped = list(layers_of(causal))[:first_layer]
         self._entering = threading.local()
-        self._lay_out: Callable[[Sequence[Row]], Layout] = padded
+        self._packs = False
+        """Whether `check` found that this model may be given rows in one."""
         for layer in self._skipped:
             layer.forward = passed_on
         self._hook = layers_of(causal)[first_layer].register_forward_pre_hook(self._enter, with_kwargs=True)
@@ -121,7 +122,7 @@ class Upper:
 
     def last_hidden(self, batch: Sequence[Item]) -> torch.Tensor:
         """Hidden states that predict the answers' tokens, all rows one after the other: [answer tokens, hidden]."""
-        layout = self._lay_out(batch)
+        layout = packed(batch) if self._packs and pays([item.ids for item in batch]) else padded(batch)
         self._entering.hidden = layout.hidden
         last = self._backbone(inputs_embeds=layout.hidden, use_cache=False, **layout.how).last_hidden_state
         return last.flatten(0, 1)[layout.places]  # type: ignore[no-any-return]  # the backbone is of any class
@@ -139,13 +140,13 @@ class Upper:
         with torch.inference_mode():
             whole = [self._whole(model, base, item) for item in (longest, items[0])]
             if can_pack(base.config, len(longest.ids)):
-                self._lay_out = packed
+                self._packs = True
                 try:
                     if apart(torch.cat(whole), self.last_hidden([longest, items[0]])) < TOLERANCE:
                         return
                 except (RuntimeError, ValueError, TypeError, IndexError) as error:  # its attention is of another kind
                     logger.info("%s is trained with padding: %s", type(base).__name__, type(error).__name__)
-            self._lay_out = padded
+            self._packs = False
             difference = apart(whole[0], self.last_hidden([longest]))
         if not difference < TOLERANCE:
             raise TrainingError(f"{type(model.new_view()).__name__} can't be trained from kept activations (difference {difference:.2g}).")

@@ -2,7 +2,7 @@
 
 Packed, a batch is one long row: a common beginning, then what each row goes on with, which sees that beginning and itself only. A chat
 template's beginning, and the question's where many answers share it, are run once for all rows that way, and nothing is padding. The result
-is the same to rounding; whoever can't be packed (`can_pack`) is padded. Nothing is computed here.
+is the same to rounding; what can't be packed (`can_pack`), or does not gain by it (`pays`), is padded. Nothing is computed here.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,8 @@ import torch
 
 LEAST_SHARED = 4
 """Tokens that rows have in common at least to go together: less is not worth a look."""
+PACKED_TOKENS = 512
+"""Attention over so many tokens is cheap beside all else; a longer row must be worth it by what it shares."""
 
 
 class Row(Protocol):
@@ -47,6 +49,12 @@ def can_pack(config: Any, longest: int) -> bool:  # Any: a model's configuration
     """Whether rows of up to so many tokens may be packed: in a window that is shorter a token would see more than it should."""
     windows = [getattr(part, "sliding_window", None) for part in (config, getattr(config, "text_config", None))]
     return all(window is None or longest <= window for window in windows)
+
+
+def pays(rows: Sequence[list[int]]) -> bool:
+    """Whether packing takes less than padding: attention grows with the square of a row's length."""
+    packed_length = sum(group.shared + sum(len(rows[number]) - group.shared for number in group.rows) for group in grouped(rows))
+    return packed_length <= PACKED_TOKENS or packed_length**2 <= len(rows) * max(map(len, rows)) ** 2
 
 
 def padded(batch: Sequence[Row]) -> Layout:

@@ -10,7 +10,7 @@ from seal_agent.config import TrainingSettings
 from seal_agent.models.local import LocalModel
 from seal_agent.trainers import frozen, layout
 from seal_agent.trainers.frozen import Item, Upper, fill
-from seal_agent.trainers.layout import can_pack, grouped, packed, padded, sees
+from seal_agent.trainers.layout import PACKED_TOKENS, can_pack, grouped, packed, pays, sees
 from seal_agent.trainers.lora import FILL_TOKENS, LoraTrainer
 from tests.chat_models import ANCHORS, FACTS, TINY, fact
 
@@ -53,6 +53,18 @@ def test_rows_alone_alike_or_within_one_another_are_grouped() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        pytest.param([list(range(60))] * 8, True, id="short"),
+        pytest.param([[row] * PACKED_TOKENS for row in range(4)], False, id="long, and nothing in common"),
+        pytest.param([[*range(2 * PACKED_TOKENS), -row] for row in range(4)], True, id="long, and all in common but the last"),
+    ],
+)
+def test_rows_are_packed_where_it_pays(rows: list[list[int]], expected: bool) -> None:
+    assert pays(rows) is expected
+
+
 def test_a_token_sees_nothing_of_another_row() -> None:
     seen = sees(torch.tensor([0, 0, 1, 2]), torch.tensor([0, 0, 0, 0]))
     assert seen.int().tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 0, 1]]
@@ -67,10 +79,9 @@ def filled(model: LocalModel) -> tuple[Upper, list[Item]]:
 
 def test_packed_rows_come_out_as_padded_ones_do(chat_model: LocalModel) -> None:
     upper, items = filled(chat_model)
-    upper._lay_out = padded
     wanted = upper.last_hidden(items)
     upper.check(chat_model, items)
-    assert upper._lay_out is packed
+    assert upper._packs
     torch.testing.assert_close(upper.last_hidden(items), wanted, rtol=1e-4, atol=1e-5)
     assert packed(items).hidden[0].shape[0] < sum(len(item.ids) for item in items)
 
@@ -92,11 +103,11 @@ def test_a_model_whose_attention_takes_no_such_mask_is_trained_with_padding(
 
     monkeypatch.setattr(frozen, "packed", refused)
     upper.check(chat_model, items)
-    assert upper._lay_out is padded
+    assert not upper._packs
 
 
 def test_rows_that_see_one_another_are_noticed(chat_model: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "sees", lambda segments, _: torch.ones(len(segments), len(segments), dtype=torch.bool).tril())
     upper, items = filled(chat_model)
     upper.check(chat_model, items)
-    assert upper._lay_out is padded
+    assert not upper._packs
