@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -17,6 +18,8 @@ from benchmarks.training_flops import shape_of, training_flops
 from seal_agent.config import TrainingSettings
 from seal_agent.consolidation.bundled import topics
 from seal_agent.models.local import LocalModel
+from seal_agent.trainers import frozen, layout
+from seal_agent.trainers.layout import Layout, Row
 from seal_agent.trainers.lora import LoraTrainer, linear_names
 from seal_agent.types import Example, Turn
 
@@ -87,12 +90,20 @@ def run_ours(model: LocalModel, settings: TrainingSettings, documents: Sequence[
         meter.begin()
         return False
 
-    with tempfile.TemporaryDirectory() as folder:
+    shared: list[int] = []
+
+    def packed(batch: Sequence[Row]) -> Layout:
+        laid_out = layout.packed(batch)
+        if meter.steps or meter.before:  # no check any more
+            shared.append(sum(len(row.ids) for row in batch) - laid_out.hidden.shape[1])
+        return laid_out
+
+    with tempfile.TemporaryDirectory() as folder, patch.object(frozen, "packed", packed):
         result = LoraTrainer(model, settings).train(
             documents, probes=(), out=Path(folder) / "adapter", seed=0, progress=lambda _: meter.step(), should_stop=should_stop
         )
     meter.tokens = result.trained_tokens
-    meter.flops = training_flops(shape_of(model, settings), lengths(model, documents)) * result.passes
+    meter.flops = training_flops(shape_of(model, settings), lengths(model, documents) * result.passes, sum(shared))
     return meter
 
 

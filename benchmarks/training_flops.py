@@ -33,8 +33,10 @@ class Shape:
     """How many of these read the layer's input: query, key and value."""
 
 
-def training_flops(shape: Shape, documents: Sequence[tuple[int, int]]) -> int:
+def training_flops(shape: Shape, documents: Sequence[tuple[int, int]], shared: int = 0) -> int:
     """Floating-point operations that LoRA training can't do without, for documents of (tokens, labelled tokens); an addition counts one.
+
+    `shared` tokens were run for another document of the batch already, which begins alike.
 
     Frozen linear maps: 2 per weight and token forward and 2 backward, for the gradient of their inputs (their own weights need none).
     LoRA matrices: 2 forward, 4 backward. The inputs of the first trained layer need no gradient, which saves the maps that read them
@@ -45,7 +47,7 @@ def training_flops(shape: Shape, documents: Sequence[tuple[int, int]]) -> int:
     weights = sum(inputs * outputs for inputs, outputs in shape.linear)
     lora = shape.rank * sum(inputs + outputs for inputs, outputs in shape.linear)
     spared = sum(2 * inputs * (outputs + shape.rank) for inputs, outputs in shape.linear[: shape.reading])
-    tokens = sum(length for length, _ in documents)
+    tokens = sum(length for length, _ in documents) - shared
     pairs = sum(length * (length + 1) // 2 for length, _ in documents)
     labelled = sum(answer for _, answer in documents)
     per_token = shape.layers * (4 * weights + 6 * lora) - spared

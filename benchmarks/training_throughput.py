@@ -6,7 +6,8 @@
 One process, on the CPU. A trial gives the same documents to every arm, one arm after the other (matrix products, ours, TRL, ...), so
 that all arms meet the same machine; the next trial takes other documents. Before the first trial each arm trains on one document, which
 is dropped, and so is in every trial what comes before the first step: loading, tokenising, attaching the LoRA.
-A useful token is no padding and went through the model forward and backward. A processor-second is user plus system time of all
+A useful token is no padding and went through the model forward and backward; what documents of a batch begin with in common counts for each
+of them, though ours runs it once. A processor-second is user plus system time of all
 threads: other programs hardly change it, while they do change wall time.
 
 The LoRA (rank, alpha, every linear layer of every decoder layer), learning rate, batch size (8, TRL's default) and loss (answers only)
@@ -24,8 +25,9 @@ are the same for `ours` and TRL's arms. Otherwise each trainer runs as it comes:
   default_tokens_per_s              arm `ours_default`, the package's own defaults: LoRA in the upper half of the layers only, its own
                                     batch size. It trains less than TRL does here, so it is set against nothing. The lower half's
                                     one run over the documents is counted, shared out among the default number of passes
-  gemm_fraction                     operations of our steps (`training_flops.py`) per processor-second over those of plain matrix
-                                    products of the model's shapes at 512 rows, same dtype and threads, measured right before: median
+  gemm_fraction                     operations of our steps (`training_flops.py`; what was run once counts once) per processor-second over
+                                    those of plain matrix products of the model's shapes at 512 rows, same dtype and threads, measured
+                                    right before: median
   gflops, gemm_gflops               the two rates of that fraction, in 1e9 operations per processor-second
   labelled_share                    answer tokens / useful tokens: the output head runs on answers only
   wall_tokens_per_s                 per arm the median per wall second: whatever else the machine does is in it

@@ -144,7 +144,8 @@ class Upper:
                 try:
                     if apart(torch.cat(whole), self.last_hidden([longest, items[0]])) < TOLERANCE:
                         return
-                except (RuntimeError, ValueError, TypeError, IndexError) as error:  # its attention is of another kind
+                except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+                    # an attention of another kind, which takes no such mask
                     logger.info("%s is trained with padding: %s", type(base).__name__, type(error).__name__)
             self._packs = False
             difference = apart(whole[0], self.last_hidden([longest]))
