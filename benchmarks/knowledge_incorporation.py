@@ -5,13 +5,13 @@
 
 Each file holds passages with questions and self-edits of one writer, as released with SEAL (its first self-edit is used). For every
 passage each arm trains an adapter of its own from the base (SEAL's single-passage setting) and answers the passage's questions greedily
-with nothing but the title; our local grader judges. Arms: `base`; `passage` and `seal:<file>`, SEAL's recipe on the passage alone and
-with the self-edit; `ours:<file>`, the package's trainer on the sentences of the same texts, each asked for by some of its words (a self-edit
-of questions and answers by its questions), with a quarter anchors. Its defaults are for nights; for one passage rate, passes and batch are
-its own (`OURS`), as SEAL's are for its setting, chosen on passages that are not among the first 25, and there is no least number of anchors,
-which is for the rest of what an agent does. `--quick` is 2 passages of the first file. Default: 25 passages; on two cores SEAL's recipe takes
-minutes for each, so `--out` keeps what is done, every reply with it, `--minutes` ends in good time, and the same command goes on; only
-passages with all arms done count. `--only` names arms to run beside the base, such as `ours:squad100_iter2_implications.json`.
+with nothing but the title; our local grader judges. Arms: `base`; `passage` and `seal:<file>`, SEAL's recipe on the passage alone and with
+the self-edit; `ours:<file>`, the package's trainer on the sentences of the same texts, each asked for by some of its words (a self-edit of
+questions and answers by its questions), with a quarter anchors. Its defaults are for nights; for one passage rate, passes and batch are
+its own (`OURS`), as SEAL's are for its setting, chosen on passages that are not among the first 25, and there is no least number of
+anchors, which is for the rest of what an agent does. `--quick` is 2 passages of the first file. Default: 25 passages; on two cores SEAL's
+recipe takes minutes for each, so `--out` keeps what is done, every reply with it, `--minutes` ends in good time, and the same command goes
+on; only passages with all arms done count. `--only` names arms to run beside the base, such as `ours:squad100_iter2_implications.json`.
 
 `--json` prints one object on the last line:
   model, passages, questions   what ran, and how many questions the figures stand on
