@@ -7,7 +7,7 @@ Each file holds passages with questions and self-edits of one writer, as release
 passage each arm trains an adapter of its own from the base (SEAL's single-passage setting) and answers the passage's questions greedily
 with nothing but the title; our local grader judges. Arms: `base`; `passage` and `seal:<file>`, SEAL's recipe on the passage alone and with
 the self-edit; `ours:<file>`, the package's trainer on the sentences of the same texts, each asked for by some of its words (a self-edit of
-questions and answers by its questions), with a quarter anchors. Its defaults are for nights; for one passage rate, passes and batch are
+questions and answers by its questions), with a tenth anchors. Its defaults are for nights; for one passage rate, passes and batch are
 its own (`OURS`), as SEAL's are for its setting, chosen on passages that are not among the first 25, and there is no least number of
 anchors, which is for the rest of what an agent does. `--quick` is 2 passages of the first file. Default: 25 passages; on two cores SEAL's
 recipe takes minutes for each, so `--out` keeps what is done, every reply with it, `--minutes` ends in good time, and the same command goes
@@ -53,7 +53,7 @@ from seal_agent.types import Example, silent
 
 ANSWER_TOKENS = 64
 """As in SEAL's evaluation."""
-OURS = {"batch_size": 2, "learning_rate": 3e-3, "max_passes": 4, "min_anchors": 0}
+OURS = {"batch_size": 2, "learning_rate": 3e-3, "max_passes": 3, "anchor_share": 0.1, "min_anchors": 0}
 """For one passage alone: smaller and bolder steps than for a night, since there are few. Chosen on passages 41 to 46."""
 PASSAGES, QUICK_PASSAGES = 25, 2
 
