@@ -1,7 +1,7 @@
 """Knowledge incorporation on SEAL's passages: its own inner loop and ours on the same self-edits, closed book.
 
     python -m benchmarks.knowledge_incorporation squad100_base_implications.json [more.json ...]
-        [--only ARM ...] [--passages N] [--quick] [--json] [--seed N] [--model ID] [--out FILE] [--minutes M]
+        [--only ARM ...] [--passages N] [--skip N] [--quick] [--json] [--seed N] [--model ID] [--out FILE] [--minutes M]
 
 Each file holds passages with questions and self-edits of one writer, as released with SEAL (its first self-edit is used). For every
 passage each arm trains an adapter of its own from the base (SEAL's single-passage setting) and answers the passage's questions greedily
@@ -126,12 +126,15 @@ def arms_of(files: dict[str, list[Passage]], only: Sequence[str] | None) -> dict
     return {name: passages for name, passages in arms.items() if only is None or name in ("base", *only)}
 
 
-def measure(model: LocalModel, arms: dict[str, list[Passage]], seed: int, folder: Path, kept: Portions) -> dict[str, Any]:
-    """Run every arm on every passage there is time for; return the object that `--json` prints. The base's answers are kept in `folder`."""
+def measure(model: LocalModel, arms: dict[str, list[Passage]], seed: int, folder: Path, kept: Portions, first: int = 0) -> dict[str, Any]:
+    """Run every arm on every passage there is time for; return the object that `--json` prints. The base's answers are kept in `folder`.
+
+    `first` is the place of the first passage in its file.
+    """
     bench = Bench(model, seed, folder, kept)
     rows: dict[str, list[Row]] = {arm: [] for arm in arms}
     for place in range(len(arms["base"])):
-        done = {arm: bench.run(arm, place, passages[place]) for arm, passages in arms.items()}
+        done = {arm: bench.run(arm, first + place, passages[place]) for arm, passages in arms.items()}
         for arm, row in done.items():
             if row is not None and None not in done.values():
                 rows[arm].append(row)
@@ -178,17 +181,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("files", type=Path, nargs="+", help="passages with self-edits, JSON; the first file's questions are asked")
     parser.add_argument("--only", nargs="+", metavar="ARM", help="these arms and the base only")
     parser.add_argument("--passages", type=portions.count, help=f"passages of each file ({PASSAGES})")
+    parser.add_argument("--skip", type=int, default=0, help="passages of each file to leave out first (0)")
     parser.add_argument("--seed", type=int, default=0, help="of training and the bootstrap (0)")
     options = parser.parse_args(arguments)
+    if options.skip < 0:
+        parser.error(f"--skip {options.skip}: no passage stands before the first")
     count, seed = options.passages or (QUICK_PASSAGES if options.quick else PASSAGES), options.seed
     try:
-        files = {file.name: read(file, count) for file in (options.files[:1] if options.quick else options.files)}
+        files = {
+            file.name: read(file, options.skip + count)[options.skip :] for file in (options.files[:1] if options.quick else options.files)
+        }
         arms = arms_of(files, options.only)
     except SealAgentError as error:
         report(str(error))
         return 2
     conditions = {"seed": seed, "first": options.files[0].name}
-    return portions.run(options, conditions, lambda model, folder, kept: measure(model, arms, seed, folder, kept), show)
+    return portions.run(options, conditions, lambda model, folder, kept: measure(model, arms, seed, folder, kept, options.skip), show)
 
 
 if __name__ == "__main__":

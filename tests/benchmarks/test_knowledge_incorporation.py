@@ -100,7 +100,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("tiny", "hours_pass")
 def test_every_arm_is_run_on_every_passage(chat_model: LocalModel, file: Path, tmp_path: Path) -> None:
-    figures = measure(chat_model, arms_of({"writer.json": read(file, 2)}, None), 0, tmp_path, Portions())
+    figures = measure(chat_model, arms_of({"writer.json": read(file, 2)}, None), 0, tmp_path, Portions(tmp_path / "out"), first=7)
+    assert {line.split('"')[3].split("/")[0] for line in (tmp_path / "out").read_text().splitlines()[1:]} == {"7", "8"}
     assert list(figures["arms"]) == ["base", "passage", "ours:writer.json", "seal:writer.json"]
     assert (figures["passages"], figures["questions"], figures["model"]) == (2, 2, chat_model.id)
     assert all(set(arm) == {"accuracy", "gain", "kept", "seconds", "ci95"} for arm in figures["arms"].values())
