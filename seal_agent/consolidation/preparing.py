@@ -19,7 +19,7 @@ from seal_agent.consolidation.reading import NOTHING, Reading
 from seal_agent.consolidation.run import Run
 from seal_agent.consolidation.selection import Selection
 from seal_agent.consolidation.self_edit import Material, floor, kinds_in_turn, written
-from seal_agent.errors import BackendError
+from seal_agent.errors import GenerationError
 from seal_agent.privacy.screen import for_training
 from seal_agent.protocols import Vectors
 from seal_agent.types import Example, Fact, Question, SelfEdit
@@ -131,7 +131,7 @@ def by_writer(run: Run, told: list[tuple[Fact, Vectors]], unseen: Unseen) -> Mat
     """What the writer wrote; nothing where a writer of its own fails."""
     try:
         return asked_for(run, told, unseen)
-    except (BackendError, OSError) as error:
+    except (GenerationError, OSError) as error:
         if run.backends.writer is None:
             raise  # the agent's own model: what can't write can't be trained either
         # Others' servers fail at night. The floor teaches by itself; what this night lacks, the next one asks for again.
