@@ -8,6 +8,8 @@ from pydantic import TypeAdapter
 
 from seal_agent.adapters.artefact import verify
 from seal_agent.consolidation import cycle
+from seal_agent.consolidation.bundled import anchor_prompts
+from seal_agent.consolidation.evaluation import sample_questions
 from seal_agent.errors import TrainingError
 from seal_agent.ledger import adapters, fact_history
 from seal_agent.testing import ScriptedModel
@@ -178,9 +180,20 @@ def test_a_model_that_writes_nothing_usable_still_trains_on_the_floor(brain: Bra
     assert sum(count for kind, count in report.self_edits.items() if not kind.startswith("refused")) >= 8
 
 
-def test_a_model_that_answers_nothing_at_all_is_held_with_prose_alone(brain: Brain) -> None:
+def test_a_model_that_answers_no_anchor_is_held_with_prose_alone(brain: Brain) -> None:
+    sampled = {question.text for question in sample_questions()} - set(anchor_prompts())
     brain.hear(DIET, HOME)
-    assert brain.with_parts(model=ScriptedModel(lambda _: "")).night().state == "promoted"
+    assert (
+        brain.with_parts(model=ScriptedModel(lambda prompt: "It is fine." if prompt[-1].content in sampled else "")).night().state
+        == "promoted"
+    )
+
+
+def test_what_a_model_that_answers_nothing_at_all_has_learnt_can_t_be_judged(brain: Brain) -> None:
+    brain.hear(DIET, HOME)
+    report = brain.with_parts(model=ScriptedModel(lambda _: "")).night()
+    assert report.state == "rejected"
+    assert "divergence from the base was not measured" in report.reason
 
 
 def test_a_question_that_the_model_writes_well_is_taught(brain: Brain) -> None:
