@@ -43,10 +43,15 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int, *, left: bool) -> tuple[torc
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> list[int]:
     """The token ids that all rows begin with, worth a pass of its own only if long; one token at least is left to each row."""
+    length = min(shared_length(rows), min(map(len, rows)) - 1)
+    return list(rows[0][:length]) if length >= MIN_PREFIX and len(rows) > 1 else []
+
+
+def shared_length(rows: Sequence[Sequence[int]]) -> int:
+    """How many tokens all rows begin with."""
     first, last = min(map(list, rows)), max(map(list, rows))
-    limit = min(len(row) for row in rows) - 1
-    length = next((place for place in range(limit) if first[place] != last[place]), limit)
-    return list(first[:length]) if length >= MIN_PREFIX and len(rows) > 1 else []
+    limit = min(map(len, rows))
+    return next((place for place in range(limit) if first[place] != last[place]), limit)
 
 
 def answer_mask(encoded: Sequence[tuple[Sequence[int], int]], shape: torch.Size) -> torch.Tensor:

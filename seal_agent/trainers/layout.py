@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import torch
 
+from seal_agent.models.batches import shared_length
+
 LEAST_SHARED = 4
 """Tokens that rows have in common at least to go together: less is not worth a look."""
 PACKED_TOKENS = 512
@@ -121,10 +123,7 @@ def grouped(rows: Sequence[list[int]]) -> list[Group]:
     for number, ids in enumerate(rows):
         groups.setdefault(tuple(ids[:LEAST_SHARED]), Group()).rows.append(number)
     for group in groups.values():
-        together = [rows[number] for number in group.rows]
-        least, most = min(together), max(together)
-        limit = min(map(len, together))
-        group.shared = next((place for place in range(limit) if least[place] != most[place]), limit)
+        group.shared = shared_length([rows[number] for number in group.rows])
     return list(groups.values())
 
 
