@@ -93,8 +93,8 @@ def show_report(report: "CycleReport") -> None:
         print(f"  {state:12}  {recalled:8}  {on_one_line(fact.text)}  ({fact.fact_id})")
     if report.reading is not None:
         show_reading(report.reading)
-    if failed := report.self_edits.get("refused: the writer failed"):
-        print(f"  the writer failed: {failed} facts are taught by questions and gaps made by rules alone")
+    if report.unwritten:
+        print(f"  the writer failed: {report.unwritten} facts are taught by questions and gaps made by rules alone")
     if report.training is not None:
         trained = report.training
         print(f"trained {trained.trained_tokens:,} tokens in {trained.passes} passes, {duration(trained.seconds)}")

@@ -23,11 +23,9 @@ from seal_agent.errors import GenerationError
 from seal_agent.privacy.screen import for_training
 from seal_agent.protocols import Vectors
 from seal_agent.types import Example, Fact, Question, SelfEdit
+from seal_agent.types.cycles import WRITER_FAILED
 
 logger = logging.getLogger(__name__)
-
-WRITER_FAILED = "the writer failed"
-"""Among the reasons of what was refused: for so many facts there is the floor only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,8 @@ from seal_agent.types.study import TrainingResult
 
 CycleState = Literal["running", "promoted", "rejected", "skipped", "failed"]
 AdapterState = Literal["candidate", "promoted", "rejected", "quarantined"]
+WRITER_FAILED = "the writer failed"
+"""Among the reasons of what was refused: for so many facts there is the floor only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +112,8 @@ class CycleReport:
     seed: int = 0
     reading: ReadingReport | None = None
     """None where the rules alone drew the facts."""
+
+    @property
+    def unwritten(self) -> int:
+        """Facts for which the writer could not be reached."""
+        return self.self_edits.get(f"refused: {WRITER_FAILED}", 0)
